@@ -1,0 +1,216 @@
+"""The GPU backend of tinygradrnn: CuPy 14 or newer.
+
+CuPy keeps NumPy's names and meanings, so an operation written on `xp` runs on both. A comment
+that starts with "CuPy:" marks each place where this backend must do what NumPy does by itself.
+CuPy is imported when the backend is asked for, never with this module.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tinygradrnn.backend import Backend
+
+__all__ = ["CuPyBackend", "diagnose"]
+
+INSUFFICIENT_DRIVER = 35
+NO_DEVICE = 100
+
+
+class CuPyBackend:
+    """CuPy arrays on the current NVIDIA GPU; the members are described in `Backend`.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If the GPU is visible but a first kernel does not compile or run.
+    """
+
+    protocol = 1
+    name = "cupy"
+
+    def __init__(self) -> None:
+        self.xp: Any = _import_cupy()
+        self.array_type: type = self.xp.ndarray
+        try:
+            self._add_segments = self.xp.ElementwiseKernel(
+                "raw T values, raw int64 order, raw int64 starts, int64 width",
+                "T target",
+                ADD_SEGMENTS,
+                "tinygradrnn_add_segments",
+            )
+            # CuPy: kernels compile at the first call and fail asynchronously, so try one and wait.
+            (self.xp.zeros(1, dtype="float32") + 1).get()
+        except Exception as error:
+            raise _unavailable(diagnose(self.xp, error)) from error
+
+    @property
+    def device(self) -> str:
+        runtime = self.xp.cuda.runtime
+        number = runtime.getDevice()
+        return f"{runtime.getDeviceProperties(number)['name'].decode()} (GPU {number})"
+
+    @staticmethod
+    def available() -> tuple[bool, str]:
+        if find_spec("cupy") is None:
+            return False, (
+                'CuPy is not installed. Install one, matching the "CUDA Version" that nvidia-smi '
+                "shows: pip install 'tinygradrnn[cuda13]' (13.x) or 'tinygradrnn[cuda12]' (12.x)."
+            )
+        cupy = _import_cupy()
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            return False, diagnose(cupy, error)
+        return True, f"CuPy {cupy.__version__}, {count} visible GPU{'s' if count > 1 else ''}"
+
+    def asarray(self, data: Any, dtype: Any = None) -> Any:
+        return self.xp.asarray(data, dtype)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        # CuPy: np.asarray(array) raises, the copy to the host must be explicit; it synchronises.
+        return np.asarray(self.xp.asnumpy(array))
+
+    def scatter_add(self, target: Any, index: Any, values: Any) -> None:
+        xp = self.xp
+        # CuPy: index arrays should be on the GPU; ids that a data set holds on the host are not.
+        entries = tuple(
+            xp.asarray(entry) if isinstance(entry, np.ndarray | list) else entry
+            for entry in (index if isinstance(index, tuple) else (index,))
+        )
+        arrays = [entry for entry in entries if isinstance(entry, xp.ndarray)]
+        if all(entry.dtype == bool for entry in arrays):
+            target[entries] += values
+            return
+        if len(entries) == 1:
+            rows = xp.arange(target.shape[0])[entries]
+            shape = rows.shape + target.shape[1:]
+        else:
+            rows = xp.arange(target.size).reshape(target.shape)[entries]
+            shape = rows.shape
+        if rows.size:
+            terms = xp.broadcast_to(xp.asarray(values, target.dtype), shape)
+            self._add_rows(target, rows, terms)
+
+    def synchronize(self) -> None:
+        # CuPy: kernels run asynchronously, and an error in one surfaces only at a later call.
+        self.xp.cuda.Device().synchronize()
+
+    def memory_info(self) -> dict[str, int]:
+        """Return what arrays use, what CuPy's pool holds, and what the GPU has free and in all."""
+        pool = self.xp.get_default_memory_pool()
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return {
+            "used": pool.used_bytes(),
+            "held": pool.total_bytes(),
+            "free": free,
+            "total": total,
+        }
+
+    def _add_rows(self, target: Any, rows: Any, terms: Any) -> None:
+        """Add `terms` to rows of the target, which is seen as rows as long as a term.
+
+        CuPy: ``add.at`` adds by atomics, so its order, and with it the rounding, differs from run
+        to run. Here a stable sort brings the terms of a row together, and one thread per number
+        sums its terms in that order. Nothing waits for the GPU.
+        """
+        xp = self.xp
+        width = prod(terms.shape[rows.ndim :])
+        rows = rows.reshape(-1)
+        order = xp.argsort(rows)
+        starts = xp.searchsorted(rows[order], xp.arange(target.size // width + 1))
+        # CuPy: results need not be in C order, and a reshape of such an array would be a copy.
+        total = target if target.flags.c_contiguous else xp.zeros(target.shape, target.dtype)
+        self._add_segments(xp.ascontiguousarray(terms), order, starts, width, total.reshape(-1))
+        if total is not target:
+            target += total
+
+
+ADD_SEGMENTS = """
+    long long row = i / width, column = i % width;
+    T sum = T(0);
+    for (long long k = starts[row]; k < starts[row + 1]; ++k)
+        sum = sum + values[order[k] * width + column];
+    target = target + sum;
+"""
+
+
+def diagnose(cupy: Any, error: Exception) -> str:
+    """Say what a failed call to CUDA means and what to do about it.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy, which imports without a GPU too.
+    error : Exception
+        What its call raised.
+
+    Returns
+    -------
+    str
+        A first sentence that says what is missing, to follow "... was asked for but", then what
+        to do about it.
+    """
+    status = getattr(error, "status", None)
+    runtime = cupy.cuda.runtime
+    driver, built_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if status == INSUFFICIENT_DRIVER and driver == 0:
+        library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+        return (
+            f"this machine has no NVIDIA driver ({library} was not found), so there is no GPU to "
+            f'run on. CuPy {cupy.__version__} is installed; CUDA words this as "CUDA driver '
+            'version is insufficient for CUDA runtime version", but nothing is out of date. Run '
+            "on a machine with a GPU (in a container: --gpus all)."
+        )
+    if status == INSUFFICIENT_DRIVER:
+        supported = driver // 1000
+        switch = f"Install tinygradrnn[cuda{supported}] or update" if supported >= 12 else "Update"
+        return (
+            f"the driver supports CUDA {_version(driver)}; this CuPy was built for "
+            f"{_version(built_for)}. {switch} the driver."
+        )
+    if status == NO_DEVICE:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        setting = f"CUDA_VISIBLE_DEVICES={visible!r}" if visible is not None else "by the driver"
+        return (
+            f"0 GPUs are visible to CuPy {cupy.__version__} ({setting}). Make one visible: "
+            "nvidia-smi lists what the machine has, CUDA_VISIBLE_DEVICES what a process may see."
+        )
+    if status is None:
+        return (
+            "the CUDA toolkit parts CuPy compiles with were not found or do not work "
+            f"({type(error).__name__}: {error}). Run pip install "
+            f"'cupy-cuda{built_for // 1000}x[ctk]' or set CUDA_PATH."
+        )
+    return f"CUDA failed ({error}). Check with nvidia-smi that the GPU works."
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _import_cupy() -> Any:
+    try:
+        return import_module("cupy")
+    except ImportError as error:
+        raise _unavailable(
+            f"CuPy is installed but does not import ({error}). Reinstall it."
+        ) from error
+
+
+def _unavailable(reason: str) -> Exception:
+    from tinygradrnn.backend import BackendUnavailableError
+
+    return BackendUnavailableError(reason)
+
+
+if TYPE_CHECKING:
+    _conforms: type[Backend] = CuPyBackend

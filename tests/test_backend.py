@@ -1,0 +1,532 @@
+"""Which backend is active and why, what is said when one cannot be had, and what each one does."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tinygradrnn_cupy
+from processes import ROOT, pip_install, run_python
+
+from tinygradrnn.backend import (
+    Backend,
+    BackendUnavailableError,
+    MixedBackendError,
+    UnknownBackendError,
+    active_origin,
+    available_backends,
+    backend_of,
+    backend_of_type,
+    backend_scope,
+    common_backend,
+    get_backend,
+    load_backend,
+    use_backend,
+)
+
+WITHOUT_CUPY = "import sys; sys.modules['cupy'] = None\n"
+NAME = "from tinygradrnn.backend import *; print(get_backend().name, '|', active_origin())"
+USABLE = [name for name, (usable, _) in available_backends().items() if usable]
+
+
+class OtherArray(np.ndarray):
+    pass
+
+
+class Other(type(load_backend("numpy", "the tests"))):
+    """A second backend for a machine that has one."""
+
+    name = "other"
+    array_type = OtherArray
+
+    def asarray(self, data, dtype=None):
+        return np.asarray(data, dtype).view(OtherArray)
+
+
+@pytest.fixture
+def other():
+    yield Other()
+    backend_of_type.pop(OtherArray, None)
+
+
+@pytest.fixture
+def register(tmp_path, monkeypatch):
+    """Lay out an installed package that registers a backend."""
+
+    def lay_out(package: str, name: str, source: str = "") -> str:
+        module = package.replace("-", "_")
+        information = tmp_path / f"{module}-1.0.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(f"Name: {package}\nVersion: 1.0\n")
+        (information / "entry_points.txt").write_text(
+            f"[tinygradrnn.backends]\n{name} = {module}:Plugged\n"
+        )
+        (tmp_path / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        return name
+
+    return lay_out
+
+
+# ------------------------------------------------------------------------ precedence and origin
+
+
+def test_default_is_numpy():
+    assert run_python(NAME) == "numpy | the default"
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_empty_variable_counts_as_unset(value):
+    assert run_python(NAME, backend=value) == "numpy | the default"
+
+
+def test_variable_ignores_case_and_space():
+    assert run_python(NAME, backend=" NumPy ") == "numpy | TINYGRADRNN_BACKEND in the environment"
+
+
+def test_variable_is_read_at_first_use_not_at_import():
+    code = "import tinygradrnn as tg, os; os.environ['TINYGRADRNN_BACKEND'] = 'nonsense'\n"
+    said = run_python(code + "tg.tensor([1.0])", fails=True)
+    assert "UnknownBackendError: 'nonsense' is not a backend" in said
+
+
+def test_variable_is_read_once():
+    code = "import os; from tinygradrnn.backend import *; get_backend()\n"
+    assert run_python(code + "os.environ['TINYGRADRNN_BACKEND'] = 'nonsense'; " + NAME)
+
+
+def test_wrong_variable_is_harmless_where_something_else_decides():
+    code = "from tinygradrnn.backend import *; use_backend('numpy'); print(get_backend().name)"
+    assert run_python(code, backend="nonsense") == "numpy"
+
+
+def test_precedence(other):
+    code = f"""
+import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
+from test_backend import *
+def now(): return get_backend().name + " from " + active_origin().partition(" at ")[0]
+print(now())
+use_backend(Other())
+print(now())
+with backend_scope("numpy"):
+    print(now())
+    with backend_scope(Other()): print(now())
+    use_backend("numpy")
+    print(now())
+print(now())
+"""
+    assert run_python(code, backend="numpy").splitlines() == [
+        "numpy from TINYGRADRNN_BACKEND in the environment",
+        "other from use_backend()",
+        "numpy from with backend_scope()",
+        "other from with backend_scope()",
+        "numpy from with backend_scope()",
+        "numpy from use_backend()",
+    ]
+
+
+def test_scope_is_left_after_an_error(other):
+    before = get_backend(), active_origin()
+    with pytest.raises(ZeroDivisionError), backend_scope(other) as inside:
+        assert get_backend() is inside is other
+        raise ZeroDivisionError
+    assert (get_backend(), active_origin()) == before
+
+
+def test_origin_names_file_and_line(other):
+    line = sys._getframe().f_lineno + 1
+    with backend_scope(other):
+        assert active_origin() == f"with backend_scope() at {__file__}:{line}"
+
+
+def test_threads():
+    """A new thread sees what use_backend chose; a scope is the affair of its own thread."""
+    code = f"""
+import sys, threading; sys.path.insert(0, {str(ROOT / "tests")!r})
+from test_backend import *
+def ask():
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(get_backend().name))
+    thread.start(); thread.join()
+    return seen[0]
+use_backend(Other())
+inherits = getattr(sys.flags, "thread_inherit_context", 0)
+with backend_scope("numpy"): inside = ask()
+print(ask(), inside == ("numpy" if inherits else "other"))
+"""
+    assert run_python(code) == "other True"
+
+
+def test_first_use_in_many_threads_makes_one_backend():
+    code = """
+import threading
+from tinygradrnn.backend import get_backend
+start, seen = threading.Barrier(8), []
+def ask(): start.wait(); seen.append(get_backend())
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for each in threads: each.start()
+for each in threads: each.join()
+print(len(seen), len(set(map(id, seen))))
+"""
+    assert run_python(code) == "8 1"
+
+
+# ------------------------------------------------------------------- auto, with and without CuPy
+
+
+def test_auto_without_cupy_says_why_once():
+    code = WITHOUT_CUPY + "import logging; logging.basicConfig(stream=sys.stdout, level='INFO')\n"
+    assert run_python(code + NAME + "; get_backend()", backend="auto").splitlines() == [
+        "INFO:tinygradrnn:tinygradrnn: backend numpy (auto: CuPy is not installed)",
+        "numpy | TINYGRADRNN_BACKEND in the environment (auto: CuPy is not installed)",
+    ]
+
+
+def test_cupy_absent():
+    assert run_python(WITHOUT_CUPY + NAME, backend="cupy", fails=True) == (
+        "tinygradrnn.plugins.BackendUnavailableError: The cupy backend was asked for "
+        "(TINYGRADRNN_BACKEND=cupy in the environment) but CuPy is not installed. Install one, "
+        "matching the \"CUDA Version\" that nvidia-smi shows: pip install 'tinygradrnn[cuda13]' "
+        "(13.x) or 'tinygradrnn[cuda12]' (12.x). To run on the CPU: unset TINYGRADRNN_BACKEND."
+    )
+
+
+def test_cupy_absent_at_a_call():
+    code = WITHOUT_CUPY + "from tinygradrnn.backend import *; use_backend('cupy')"
+    said = run_python(code, fails=True)
+    assert "asked for (use_backend('cupy') at <string>:2) but CuPy is not installed." in said
+    assert said.endswith("To run on the CPU: use 'numpy' there.")
+
+
+@pytest.fixture
+def broken_cupy(tmp_path) -> Path:
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcublas.so.13 is gone')\n")
+    return tmp_path
+
+
+def test_broken_cupy_is_named_with_its_cause(broken_cupy):
+    code = "from tinygradrnn.backend import *\ntry: get_backend()\n"
+    code += "except BackendUnavailableError as e: print(e, '|', repr(e.__cause__))"
+    said = run_python(code, backend="cupy", path=(broken_cupy,))
+    assert "but CuPy is installed but does not import (libcublas.so.13 is gone)." in said
+    assert said.endswith("| ImportError('libcublas.so.13 is gone')")
+
+
+def test_auto_does_not_hide_a_broken_cupy(broken_cupy):
+    said = run_python(NAME, "-W", "error", backend="auto", path=(broken_cupy,), fails=True)
+    assert said.startswith("RuntimeWarning: The 'auto' backend is numpy, because cupy is broken")
+    assert "libcublas.so.13 is gone" in said
+    said = run_python(NAME, "-W", "ignore", backend="auto", path=(broken_cupy,))
+    assert said.startswith("numpy | TINYGRADRNN_BACKEND in the environment (auto: cupy is broken")
+
+
+def test_available_backends_reports_a_broken_cupy(broken_cupy):
+    code = "from tinygradrnn.backend import *; print(available_backends()['cupy'])"
+    said = run_python(code, path=(broken_cupy,))
+    assert said.startswith("(False, ") and "libcublas.so.13 is gone" in said
+
+
+# ---------------------------------------------------------------------------------- wrong names
+
+
+def test_unknown_name_in_the_environment():
+    assert run_python(NAME, backend="cuda", fails=True) == (
+        "tinygradrnn.plugins.UnknownBackendError: 'cuda' is not a backend (from "
+        "TINYGRADRNN_BACKEND in the environment). Did you mean 'cupy'? Available names: numpy, "
+        "cupy, auto. Plug-ins found: none (entry-point group 'tinygradrnn.backends')."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("gpu", "Did you mean 'cupy'?"),
+        ("np", "Did you mean 'numpy'?"),
+        ("numpi", "Did you mean 'numpy'?"),
+        ("auot", "Did you mean 'auto'?"),
+        ("cupy:1", "Choose the GPU with CUDA_VISIBLE_DEVICES and the backend with 'cupy'."),
+        ("zzz", "use_backend() at"),
+        ("", "'' is not a backend"),
+    ],
+)
+def test_unknown_name_in_a_call(name, hint):
+    before = get_backend()
+    with pytest.raises(UnknownBackendError, match=re.escape(hint)):
+        use_backend(name)
+    with pytest.raises(ValueError):
+        backend_scope(name)
+    assert get_backend() is before
+
+
+# ------------------------------------------------------------------------------------- plug-ins
+
+
+def test_third_party_package(tmp_path):
+    pip_install(ROOT / "tests/plugin_backend", tmp_path)
+    code = """
+import tinygradrnn as tg
+x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+loss = (x * x)[[0, 0, 1]].sum()
+loss.backward()
+print(type(x.data).__name__, type(loss.data).__name__, type(x.grad.data).__name__)
+print(x.grad.numpy().tolist(), loss.item())
+print(tg.available_backends()["mirror"])
+try: tg.use_backend("miror")
+except ValueError as error: print(error)
+"""
+    said = run_python(code, backend="mirror", path=(tmp_path,)).splitlines()
+    assert said[0] == "MirrorArray MirrorArray MirrorArray"
+    assert said[1] == "[[4.0, 8.0], [6.0, 8.0]] 35.0"
+    assert said[2] == "(True, 'always')"
+    assert "Did you mean 'mirror'?" in said[3] and "Plug-ins found: mirror (" in said[3]
+
+
+def test_plug_in_is_not_imported_before_it_is_asked_for(register):
+    register("unasked", "unasked", "raise SystemError('was imported')")
+    load_backend("numpy", "the tests")
+    assert "unasked" not in sys.modules
+    assert available_backends()["unasked"] == (False, "SystemError: was imported")
+
+
+def test_plug_in_that_fails_to_load_keeps_the_cause(register):
+    name = register("crashing", "crashing", "import no_such_library")
+    with pytest.raises(BackendUnavailableError) as caught:
+        use_backend(name)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    assert str(caught.value).startswith("The crashing backend was asked for (use_backend('crash")
+    assert (
+        "but loading it from crashing:Plugged (crashing) failed: ModuleNotFoundError: No module "
+        "named 'no_such_library'. To run on the CPU: use 'numpy' there."
+    ) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "body", "says"),
+    [
+        (
+            "lacking",
+            "xp = None; to_numpy = asarray = memory_info = device = available",
+            "lacks array_type, name, protocol, scatter_add, synchronize",
+        ),
+        ("older", "protocol = 0; name = 'older'", "version 0 of the backend protocol; this tiny"),
+        ("alias", "name = 'liar'; ", "is registered as 'alias' but names itself 'liar'"),
+        ("thief", "name = 'thief'", "arrays of type ndarray, which are those of the numpy back"),
+    ],
+)
+def test_plug_in_that_breaks_the_protocol(register, package, body, says):
+    base = "object" if package == "lacking" else "NumPyBackend"
+    source = f"""
+from tinygradrnn_numpy import NumPyBackend
+class Plugged({base}):
+    available = staticmethod(lambda: (True, ""))
+    {body}
+"""
+    with pytest.raises(BackendUnavailableError, match=says):
+        use_backend(register(package, package, source))
+
+
+def test_built_in_name_cannot_be_taken(register):
+    code = "from tinygradrnn.backend import *; use_backend('numpy')"
+    register("usurper", "numpy")
+    path = Path(sys.path[0])
+    said = run_python(code, path=(path,), fails=True)
+    assert "'numpy' is built in, but it is registered by: tinygradrnn, usurper." in said
+
+
+def test_name_claimed_twice(register):
+    register("first-comer", "claimed")
+    register("second-comer", "Claimed")
+    with pytest.raises(BackendUnavailableError, match="registered by: first-comer, second-comer"):
+        use_backend("claimed")
+    usable, reason = available_backends()["claimed"]
+    assert not usable and "can be registered only once" in reason
+
+
+def test_source_folder_that_was_never_installed(tmp_path):
+    """Without an installation nothing is registered: say so, not "unknown backend"."""
+    (tmp_path / "tinygradrnn").symlink_to(ROOT / "tinygradrnn")
+    (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
+    said = run_python(NAME, "-S", path=(tmp_path,), fails=True)
+    assert "The numpy backend ships with tinygradrnn, but no installed package" in said
+    assert said.endswith("pip install -e .")
+
+
+# ------------------------------------------------------------------ which backend an array is of
+
+
+@pytest.mark.parametrize("array", [np.zeros(2), np.float32(1), np.int64(1), np.zeros(2).sum()])
+def test_backend_of_numpy_arrays_and_scalars(array):
+    assert backend_of(array).name == "numpy"
+
+
+def test_backend_of_follows_the_array_not_the_active_backend(other):
+    with backend_scope(other):
+        assert backend_of(np.zeros(2)).name == "numpy"
+        assert backend_of(other.asarray([1.0])) is other
+
+
+def test_backend_of_loads_the_owner_of_a_type_at_first_sight():
+    code = "from tinygradrnn.backend import *; import numpy\n"
+    code += "print(len(backend_of_type), backend_of(numpy.zeros(2)).name, len(backend_of_type))"
+    assert run_python(code) == "0 numpy 1"
+
+
+def test_backend_of_finds_a_plug_in_by_the_type_it_defines(tmp_path):
+    pip_install(ROOT / "tests/plugin_backend", tmp_path)
+    code = "from tinygradrnn.backend import *; import numpy, mirror_backend\n"
+    code += "array = numpy.zeros(2).view(mirror_backend.MirrorArray); print(backend_of(array).name)"
+    assert run_python(code, path=(tmp_path,)) == "mirror"
+
+
+@pytest.mark.parametrize("value", [1.0, [1.0], None, threading.Lock()])
+def test_backend_of_something_else(value):
+    with pytest.raises(TypeError, match=rf"{type(value).__qualname__} is not an array of a known"):
+        backend_of(value)
+
+
+def test_mixed_operands(other):
+    with backend_scope(other):
+        arrays = [np.zeros(2), np.zeros(2), other.asarray([1.0])]
+        assert common_backend("add", arrays[:2]).name == "numpy"
+        with pytest.raises(MixedBackendError) as caught:
+            common_backend("where", arrays)
+    assert isinstance(caught.value, TypeError)
+    assert str(caught.value) == (
+        'where got a numpy array and a other array; call .to("numpy") on the third '
+        "(no implicit copies between devices)."
+    )
+
+
+# --------------------------------------------------------------------- what every backend must do
+
+
+class StandIn:
+    """NumPy with the one thing that CuPyBackend.scatter_add needs of CuPy besides."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def argsort(self, array):
+        return np.argsort(array, kind="stable")
+
+    class ElementwiseKernel:
+        def __init__(self, *source):
+            pass
+
+        def __call__(self, values, order, starts, width, target):
+            rows = values.reshape(-1, width)[order]
+            for row, (start, stop) in enumerate(itertools.pairwise(starts)):
+                target[row * width : (row + 1) * width] += rows[start:stop].sum(0)
+
+
+class CuPyOnNumPy(tinygradrnn_cupy.CuPyBackend):
+    """The GPU backend's own logic, for a machine without a GPU."""
+
+    def __init__(self):
+        self.xp, self.array_type = StandIn(), np.ndarray
+        self._add_segments = StandIn.ElementwiseKernel()
+
+    to_numpy = staticmethod(np.asarray)
+
+
+@pytest.fixture(params=USABLE)
+def backend(request) -> Backend:
+    return load_backend(request.param, "the tests")
+
+
+@pytest.fixture(params=[*USABLE, "cupy on numpy"])
+def adder(request) -> Backend:
+    if request.param == "cupy on numpy":
+        return CuPyOnNumPy()
+    return load_backend(request.param, "the tests")
+
+
+def test_arrays_go_there_and_back(backend):
+    for data in ([1.5, 2.0], np.arange(6.0).reshape(2, 3), np.float64(3.0), 7):
+        array = backend.asarray(data, "float64")
+        assert type(array) is backend.array_type
+        assert backend.asarray(array) is array
+        back = backend.to_numpy(array)
+        assert type(back) is np.ndarray and back.dtype == np.float64
+        np.testing.assert_array_equal(back, data)
+    assert backend.asarray([1, 2]).dtype == np.int64
+
+
+def test_housekeeping(backend):
+    backend.synchronize()
+    assert backend.device
+    assert all(isinstance(size, int) and size > 0 for size in backend.memory_info().values())
+
+
+IDS = np.random.default_rng(1).integers(-7, 7, (5, 9))
+MASK = np.arange(7) % 2 == 0
+INDICES = {
+    "ids": ((7, 3), IDS),
+    "ids in a tuple": ((7, 3), (IDS,)),
+    "ids, long rows": ((7, 3, 2), IDS),
+    "ids, a row a number": ((7,), IDS),
+    "ids, rows of one number": ((7, 1), IDS),
+    "ids, empty rows": ((7, 0), IDS),
+    "ids, many rows": ((4000, 3), IDS * 500),
+    "no ids": ((7, 3), np.zeros(0, int)),
+    "list": ((7, 3), [1, 1, 2]),
+    "one per row": ((45, 7), (np.arange(45), IDS.ravel())),
+    "pairs that repeat": ((7, 8), (IDS, IDS[::-1])),
+    "slice, then ids": ((4, 7, 2), (slice(1, 3), IDS)),
+    "ids, then slice": ((7, 4), (IDS, slice(None, None, 2))),
+    "slices": ((7, 4), (slice(1, 5), slice(None, None, -1))),
+    "number": ((7, 4), 3),
+    "mask": ((7, 4), MASK),
+    "ellipsis, then ids": ((2, 3, 7), (..., IDS)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("case", INDICES)
+def test_scatter_add(adder, case, order, dtype):
+    shape, index = INDICES[case]
+    random = np.random.default_rng(2)
+    before = random.standard_normal(shape).astype(dtype)
+    values = random.standard_normal(before[index].shape).astype(dtype)
+    expected = before.astype("float64")
+    np.add.at(expected, index, values)
+    target = adder.xp.array(before, order=order)
+    adder.scatter_add(target, index, adder.asarray(values))
+    tolerance = 1e-13 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(adder.to_numpy(target), expected, tolerance, tolerance)
+
+
+def test_scatter_add_repeats_one_value(adder):
+    target = adder.asarray(np.zeros((3, 2)))
+    adder.scatter_add(target, np.array([1, 1, 2]), adder.asarray(1.0))
+    np.testing.assert_array_equal(adder.to_numpy(target), [[0, 0], [2, 2], [1, 1]])
+
+
+def test_scatter_add_rounds_the_same_in_every_run(adder):
+    random = np.random.default_rng(3)
+    ids = random.integers(0, 5, 3000)
+    values = adder.asarray(random.standard_normal((3000, 4)).astype("float32"))
+    runs = set()
+    for _ in range(3):
+        target = adder.asarray(np.zeros((5, 4), "float32"))
+        adder.scatter_add(target, ids, values)
+        runs.add(adder.to_numpy(target).tobytes())
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("id", [7, -8])
+def test_numpy_refuses_ids_out_of_range(id):
+    with pytest.raises(IndexError, match="out of bounds"):
+        get_backend().scatter_add(np.zeros((7, 2)), np.array([0, id]), np.ones((2, 2)))
+
+
+def test_nan_stays_in_its_row():
+    target = np.zeros((4, 3))
+    get_backend().scatter_add(target, np.array([1, 2]), np.array([[np.nan] * 3, [1.0] * 3]))
+    np.testing.assert_array_equal(target, [[0] * 3, [np.nan] * 3, [1] * 3, [0] * 3])

@@ -1,0 +1,85 @@
+"""Recurrent networks as explicit computation graphs: see, step through, measure, train."""
+
+from tinygradrnn import functional as functional
+from tinygradrnn import nn as nn
+from tinygradrnn import optim as optim
+from tinygradrnn.backend import (
+    Backend,
+    BackendUnavailableError,
+    MixedBackendError,
+    UnknownBackendError,
+    available_backends,
+    backend_scope,
+    get_backend,
+    use_backend,
+)
+from tinygradrnn.checkpoint import (
+    CheckpointError,
+    load,
+    save,
+)
+from tinygradrnn.checks import (
+    GradientCheckError,
+    check_gradients,
+    debug,
+)
+from tinygradrnn.gradients import (
+    StaleGraphError,
+    grad,
+    hessian_vector_product,
+    jacobian,
+)
+from tinygradrnn.graph import (
+    Graph,
+)
+from tinygradrnn.ops import (
+    NonFiniteError,
+)
+from tinygradrnn.recording import (
+    Node,
+    no_grad,
+    scope,
+    timestep,
+)
+from tinygradrnn.seeds import (
+    manual_seed,
+)
+from tinygradrnn.tensors import (
+    Tensor,
+    tensor,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "BackendUnavailableError",
+    "CheckpointError",
+    "GradientCheckError",
+    "Graph",
+    "MixedBackendError",
+    "Node",
+    "NonFiniteError",
+    "StaleGraphError",
+    "Tensor",
+    "UnknownBackendError",
+    "available_backends",
+    "backend_scope",
+    "check_gradients",
+    "debug",
+    "functional",
+    "get_backend",
+    "grad",
+    "hessian_vector_product",
+    "jacobian",
+    "load",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
+    "save",
+    "scope",
+    "tensor",
+    "timestep",
+    "use_backend",
+]

@@ -1,0 +1,187 @@
+"""Checks of gradients against central differences, and ``debug()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.backend import backend_of
+from tinygradrnn.gradients import ancestors, grad
+from tinygradrnn.recording import Leaf, Node, Place, Within
+from tinygradrnn.tensors import Tensor
+
+STEP = {2: 1e-2, 4: 1e-3, 8: 1e-6}  # by the bytes of the dtype
+TOLERANCE = {2: 1e-1, 4: 2e-2, 8: 1e-6}
+
+
+class GradientCheckError(AssertionError):
+    """A gradient rule and central differences disagree."""
+
+
+class debug(Within):
+    """Find NaN and infinity at the operation that made them.
+
+    Inside the block every operation checks its result and keeps the line of the program that
+    recorded it: NaN raises :class:`NonFiniteError` with that line, the scope and the time step,
+    forward or backward, and an error in backward shows the line of the forward operation. Slow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet: list[np.errstate] = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._quiet.append(np.errstate(all="ignore"))  # our message says more than the warning
+        self._quiet[-1].__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self._quiet.pop().__exit__(None, None, None)
+        super().__exit__(*exception)
+
+    def _place(self, before: Place) -> Place:
+        b = before
+        return Place(b.scope, b.cell, b.timestep, b.origin, b.recording, True)
+
+
+def check_gradients(f: Callable[..., Any], *inputs: Tensor, order: int = 1, seed: int = 0) -> None:
+    """Compare the gradients of ``f`` with central differences.
+
+    The result of ``f`` is projected on a random vector u, and each input is moved along random
+    directions v: ⟨∂⟨u, f⟩/∂x, v⟩ must equal (⟨u, f(x + εv)⟩ − ⟨u, f(x − εv)⟩) / 2ε. A wrong element
+    shows in a random direction with probability one, at two evaluations a direction. With
+    ``order=2`` the gradients themselves are checked in the same way.
+
+    Parameters
+    ----------
+    f : callable
+        Takes the inputs, returns a tensor or a tuple of tensors. It may also read them from
+        elsewhere (a module's parameters): they are moved in place, and put back.
+    *inputs : Tensor
+        Leaves that require a gradient, float64 for a sharp check.
+    order : int
+        1, 2, …: how often to differentiate.
+    seed : int
+        Of the random directions.
+
+    Raises
+    ------
+    GradientCheckError
+        Naming the input, both numbers, and the operation whose rule is at fault.
+    """
+    if order < 1:
+        raise ValueError(f"check_gradients: order must be at least 1, got {order}")
+    for position, x in enumerate(inputs):
+        if not (isinstance(x, Tensor) and x.node.is_leaf and x.requires_grad):
+            raise ValueError(
+                f"check_gradients: input {position} must be a tensor made with requires_grad=True"
+            )
+    if not inputs:
+        raise ValueError("check_gradients: give at least one input to differentiate by")
+    _check(f, inputs, order, np.random.default_rng(seed), 1)
+
+
+def _check(
+    f: Callable[..., Any],
+    inputs: Sequence[Tensor],
+    order: int,
+    rng: np.random.Generator,
+    level: int,
+) -> None:
+    projections: list[Tensor] = []
+
+    def projected(*arguments: Tensor) -> Tensor:
+        result = f(*arguments)
+        results: tuple[Tensor, ...] = result if isinstance(result, tuple) else (result,)
+        if not projections:
+            projections.extend(_random_like(r, rng) for r in results)
+        terms = [(r * u).sum() for r, u in zip(results, projections, strict=True)]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+    loss = projected(*inputs)
+    gradients = grad(loss, inputs) if loss.requires_grad else [x * 0 for x in inputs]
+    for position, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
+        size = min(x.dtype.itemsize, loss.dtype.itemsize)
+        for _ in range(2):
+            v = _random_like(x, rng)
+            analytic = float((gradient.detach() * v).sum())
+            numeric = _central_difference(projected, inputs, x, v, STEP[size])
+            scale = max(abs(analytic), abs(numeric), float((abs(gradient.detach()) * abs(v)).sum()))
+            if not abs(analytic - numeric) <= TOLERANCE[size] * max(scale, 1.0):
+                what = "" if level == 1 else f" of order {level}"
+                raise GradientCheckError(
+                    f"check_gradients: the gradient{what} with respect to input {position}, "
+                    f"{x.node.describe()}, is {analytic:.9g} along a random direction, but the "
+                    f"central difference is {numeric:.9g}.{_culprit(loss, rng)}"
+                )
+    if order > 1:
+
+        def first(*arguments: Tensor) -> Any:
+            value = projected(*arguments)
+            if not value.requires_grad:
+                return tuple([a * 0 for a in arguments])
+            return grad(value, arguments, create_graph=True)
+
+        _check(first, inputs, order - 1, rng, level + 1)
+
+
+def _random_like(x: Tensor, rng: np.random.Generator) -> Tensor:
+    values = rng.standard_normal(x.shape).astype(x.dtype)
+    return Tensor(Leaf(backend_of(x.data).asarray(values)))
+
+
+def _central_difference(
+    f: Callable[..., Tensor], inputs: Sequence[Tensor], x: Tensor, v: Tensor, step: float
+) -> float:
+    """(f(x + εv) − f(x − εv)) / 2ε, with x moved in place and put back."""
+    before = x.data
+    ends = []
+    try:
+        for side in (step, -step):
+            x.data = before + side * v.data
+            ends.append(float(f(*inputs).detach()))
+    finally:
+        x.data = before
+    return (ends[0] - ends[1]) / (2 * step)
+
+
+def _culprit(loss: Tensor, rng: np.random.Generator) -> str:
+    """Check every operation of the graph by itself and name the first whose rule is wrong."""
+    for node in ancestors([loss.node]):
+        if node.is_leaf:
+            continue
+        for position, source in enumerate(node.inputs):
+            if source.requires_grad and _rule_is_wrong(node, position, rng):
+                return (
+                    f" The rule of '{node.op}' for its argument {position}, {source.describe()}, "
+                    f"is wrong ({node.place.describe()})."
+                )
+    return ""
+
+
+def _rule_is_wrong(node: Node, position: int, rng: np.random.Generator) -> bool:
+    operation = node.operation
+    assert operation is not None
+    leaves = [
+        Tensor(Leaf(source.value)) if hasattr(source.value, "shape") else source.value
+        for source in node.inputs
+    ]
+    x = leaves[position]
+    x.requires_grad = True
+
+    u = _random_like(Tensor(node), rng)
+
+    def alone(x: Tensor) -> Tensor:
+        return (operation(*leaves, **node.settings) * u).sum()
+
+    gradient = grad(alone(x), x)[0]
+    v = _random_like(x, rng)
+    size = x.dtype.itemsize
+    analytic = float((gradient * v).sum())
+    numeric = _central_difference(alone, [x], x, v, STEP[size])
+    return abs(analytic - numeric) > TOLERANCE[size] * max(abs(analytic), abs(numeric), 1.0)

@@ -1,0 +1,325 @@
+"""Functions of tensors, each differentiable any number of times (``tg.functional``, as ``F``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygradrnn import ops, seeds
+from tinygradrnn.backend import backend_of
+from tinygradrnn.recording import Leaf
+from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+
+Axis = int | tuple[int, ...] | None
+Reduction = Literal["mean", "sum", "none"]
+
+
+# ---------------------------------------------------------------- element by element
+
+
+def tanh(x: TensorLike) -> Tensor:
+    """Tanh x; derivative 1 − tanh² x."""
+    return ops.tanh(as_tensor(x))
+
+
+def sigmoid(x: TensorLike) -> Tensor:
+    """σ(x) = 1 / (1 + e⁻ˣ), without overflow; derivative σ (1 − σ)."""
+    return ops.sigmoid(as_tensor(x))
+
+
+def relu(x: TensorLike) -> Tensor:
+    """max(x, 0); derivative 1 for x > 0, else 0."""
+    return ops.relu(as_tensor(x))
+
+
+def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
+    """X for x > 0, else ``negative_slope`` · x (note set 002: max(αx, x) for α ≤ 1)."""
+    return ops.leaky_relu(as_tensor(x), slope=negative_slope)
+
+
+def linear(x: TensorLike) -> Tensor:
+    """X itself: the activation of a linear network."""
+    return as_tensor(x)
+
+
+def exp(x: TensorLike) -> Tensor:
+    """eˣ."""
+    return ops.exp(as_tensor(x))
+
+
+def log(x: TensorLike) -> Tensor:
+    """The natural logarithm."""
+    return ops.log(as_tensor(x))
+
+
+def sqrt(x: TensorLike) -> Tensor:
+    """√x."""
+    return ops.sqrt(as_tensor(x))
+
+
+def abs(x: TensorLike) -> Tensor:
+    """|x|; derivative sign x, 0 at 0."""
+    return ops.absolute(as_tensor(x))
+
+
+def maximum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The larger of two, element by element; where equal, each gets half the gradient."""
+    return ops.maximum(as_tensor(x), y)
+
+
+def minimum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The smaller of two, element by element; where equal, each gets half the gradient."""
+    return ops.minimum(as_tensor(x), y)
+
+
+def clip(x: TensorLike, low: float | None = None, high: float | None = None) -> Tensor:
+    """X limited to [low, high]; outside, the derivative is 0."""
+    if low is None and high is None:
+        raise ValueError("clip: give low, high or both")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"clip: low {low} is above high {high}")
+    lower = -np.inf if low is None else low
+    return ops.clip(as_tensor(x), low=lower, high=np.inf if high is None else high)
+
+
+def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
+    """X where the condition holds, else y; each gets the gradient of the elements it gave."""
+    return ops.where(as_tensor(condition), x, y)
+
+
+# ---------------------------------------------------------------- shape
+
+
+def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Join along an axis that all have."""
+    return ops.concatenate(*_several(tensors, "concatenate"), axis=axis)
+
+
+def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Join along a new axis; all shapes equal."""
+    return ops.stack(*_several(tensors, "stack"), axis=axis)
+
+
+def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
+    """The slices along an axis; of a stack, the very tensors that were stacked."""
+    x = as_tensor(x)
+    return [unstacked(x, i, axis) for i in range(x.shape[axis])]
+
+
+def unstacked(x: Tensor, position: int, axis: int) -> Tensor:
+    """One slice along an axis; of a stack, the very tensor that was stacked there."""
+    node = x.node
+    axis %= x.ndim
+    if node.op == "stack" and node.settings["axis"] % x.ndim == axis:
+        return Tensor(node.inputs[position])
+    return x[(slice(None),) * axis + (position,)]
+
+
+def pad(x: TensorLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Add ``widths[i] = (before, after)`` elements of a value around axis i."""
+    x = as_tensor(x)
+    pairs = tuple((int(before), int(after)) for before, after in widths)
+    if len(pairs) != x.ndim or any(n < 0 for pair in pairs for n in pair):
+        raise ValueError(
+            f"pad: widths {pairs} must be one (before, after) of at least 0 for each of the "
+            f"{x.ndim} axes of {x.node.describe()}"
+        )
+    return ops.pad(x, widths=pairs, value=value)
+
+
+def _several(tensors: Sequence[TensorLike], what: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor) or not len(tensors):
+        raise TypeError(f"{what}: give a list of at least one tensor")
+    return [as_tensor(tensor) for tensor in tensors]
+
+
+# ---------------------------------------------------------------- softmax and losses
+
+
+def softmax(x: TensorLike, axis: int = -1) -> Tensor:
+    """eˣ / Σ eˣ along an axis."""
+    return ops.softmax(as_tensor(x), axis=axis)
+
+
+def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
+    """X − log Σ eˣ along an axis."""
+    return ops.log_softmax(as_tensor(x), axis=axis)
+
+
+def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Log Σ eˣ over axes, without overflow."""
+    return ops.logsumexp(as_tensor(x), axis=axis, keepdims=keepdims)
+
+
+def cross_entropy(
+    logits: TensorLike,
+    targets: TensorLike,
+    *,
+    mask: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−log softmax(logits)[target], in nats.
+
+    Parameters
+    ----------
+    logits : tensor (…, V)
+        Unnormalised scores.
+    targets : integers (…)
+        Classes 0…V−1.
+    mask : array (…), optional
+        1 where a position counts and 0 where it does not; the mean is over those that count.
+    reduction : "mean", "sum" or "none"
+
+    Returns
+    -------
+    Tensor
+        A number; of shape (…) for ``reduction="none"``.
+    """
+    return nll_loss(log_softmax(logits), targets, mask=mask, reduction=reduction)
+
+
+def nll_loss(
+    log_probs: TensorLike,
+    targets: TensorLike,
+    *,
+    mask: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−log_probs[target]: cross-entropy for log-probabilities (…, V), see :func:`cross_entropy`."""
+    log_probs, targets = as_tensor(log_probs), as_tensor(targets)
+    if log_probs.ndim == 0 or targets.shape != log_probs.shape[:-1]:
+        raise ValueError(
+            f"targets of shape {targets.shape} do not fit scores of shape {log_probs.shape}; "
+            f"expected {log_probs.shape[:-1]}, one class for each row of V scores"
+        )
+    classes = log_probs.shape[-1]
+    ids = targets.data
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"targets must be integers (class numbers), got {ids.dtype}")
+    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= classes):
+        raise IndexError(
+            f"targets hold classes from {int(ids.min())} to {int(ids.max())}; "
+            f"the scores have classes 0 to {classes - 1}"
+        )
+    rows = log_probs.reshape(-1, classes)
+    picked = rows[np.arange(rows.shape[0]), targets.reshape(-1)].reshape(targets.shape)
+    return _reduced(-picked, mask, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    logits: TensorLike,
+    targets: TensorLike,
+    *,
+    mask: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−[t log σ(x) + (1 − t) log(1 − σ(x))] = max(x, 0) − x t + log(1 + e⁻|ˣ|)."""
+    x, t = _alike(logits, targets, "logits", "targets")
+    return _reduced(relu(x) - x * t + ops.log1p(exp(-abs(x))), mask, reduction)
+
+
+def mse_loss(
+    predictions: TensorLike,
+    targets: TensorLike,
+    *,
+    mask: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """(prediction − target)²."""
+    y, t = _alike(predictions, targets, "predictions", "targets")
+    difference = y - t
+    return _reduced(difference * difference, mask, reduction)
+
+
+def half_squared_error(
+    predictions: TensorLike,
+    targets: TensorLike,
+    *,
+    mask: TensorLike | None = None,
+    reduction: Reduction = "sum",
+) -> Tensor:
+    """½ (prediction − target)², summed: the L_t of note set 003, whose derivative is ŷ − y."""
+    y, t = _alike(predictions, targets, "predictions", "targets")
+    difference = y - t
+    return _reduced(difference * difference * 0.5, mask, reduction)
+
+
+def _alike(x: TensorLike, y: TensorLike, first: str, second: str) -> tuple[Tensor, Tensor]:
+    x = as_tensor(x)
+    y = as_tensor(y)
+    if x.shape != y.shape:
+        raise ValueError(
+            f"{first} of shape {x.shape} and {second} of shape {y.shape} must be alike (they are "
+            "not broadcast: a loss over pairs that were never meant is hard to see)"
+        )
+    return x, y
+
+
+def _reduced(losses: Tensor, mask: TensorLike | None, reduction: Reduction) -> Tensor:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    weights = None
+    if mask is not None:
+        weights = as_tensor(mask).astype(losses.dtype)
+        if weights.shape != losses.shape:
+            raise ValueError(
+                f"mask of shape {weights.shape} does not fit losses of shape {losses.shape}"
+            )
+        losses = where(weights != 0, losses * weights, 0.0)
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    return losses.mean() if weights is None else losses.sum() / maximum(weights.sum(), 1e-12)
+
+
+# ---------------------------------------------------------------- look-up and dropout
+
+
+def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
+    """The rows of ``weight`` (V, E) at integer ``ids`` (…): shape (…, E).
+
+    The same as a product with one-hot vectors; repeated ids add their gradients.
+    """
+    ids, weight = as_tensor(ids), as_tensor(weight)
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
+    array = ids.data
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"embedding: ids must be integers, got {array.dtype}")
+    if array.size and (int(array.min()) < 0 or int(array.max()) >= weight.shape[0]):
+        raise IndexError(
+            f"embedding: ids hold values from {int(array.min())} to {int(array.max())}; "
+            f"{weight.node.describe()} has rows 0 to {weight.shape[0] - 1}"
+        )
+    return ops.take(weight, ids, index=(ops.Hole(0),))
+
+
+def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:
+    """Rows of the identity: 1 at the id, 0 elsewhere; shape (…, num_classes), no gradient.
+
+    Note set 004's "1-of-N encoding".
+    """
+    ids = as_tensor(ids)
+    xp = backend_of(ids.data).xp
+    return embedding(ids, Tensor(Leaf(xp.eye(num_classes, dtype=dtype))))
+
+
+def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero each element with probability p and scale the others by 1 / (1 − p).
+
+    Srivastava et al. 2014, in the inverted form: nothing to do outside training.
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
+    tensor = as_tensor(x)
+    return tensor * dropout_mask(tensor, p) if training and p else tensor
+
+
+def dropout_mask(like: Tensor, p: float) -> Tensor:
+    """A mask of 0 and 1 / (1 − p), of the shape, dtype and backend of a tensor."""
+    kept = seeds.generator().random(like.shape, dtype=np.float32) >= p
+    mask = kept.astype(like.dtype) / np.asarray(1 - p, like.dtype)
+    return Tensor(Leaf(backend_of(like.data).asarray(mask), name="dropout mask"))

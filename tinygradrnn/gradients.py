@@ -1,0 +1,401 @@
+"""Reverse-mode differentiation: the one backward walk, and the gradient tools made of it.
+
+Why not call the gradient rules recursively, from the loss down? Take ``b = a + a; c = b + b``. A
+recursion would enter ``b`` twice, each time with half of ∂c/∂b, and do all below it again: 2ⁿ
+visits after n such lines, and a stack as deep as the graph. The walk visits every node once, after
+all of its readers, when its gradient is complete. Nodes are numbered as they are recorded, inputs
+before readers, so the reverse of that order is such an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinygradrnn import ops
+from tinygradrnn.backend import backend_of
+from tinygradrnn.ops import Part
+from tinygradrnn.ops.base import user_line, what_is_wrong
+from tinygradrnn.recording import Array, Leaf, Node, Place, at, no_grad, state
+from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+
+by_order = attrgetter("order")
+
+
+class StaleGraphError(RuntimeError):
+    """A parameter was changed in place after the graph that reads it was recorded."""
+
+
+def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
+    """The nodes that the outputs were computed from, in recorded order, outputs included.
+
+    Parameters
+    ----------
+    outputs : iterable of Node
+    all_nodes : bool
+        Also those that need no gradient.
+    """
+    seen: dict[Node, None] = {}
+    waiting = [node for node in outputs if all_nodes or node.requires_grad]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen[node] = None
+            for source in node.inputs:
+                if (all_nodes or source.requires_grad) and source not in seen:
+                    waiting.append(source)
+    return sorted(seen, key=by_order)
+
+
+class Ledger(Protocol):
+    """Holds the gradients that have arrived so far, by node."""
+
+    def value(self, node: Node) -> Any:
+        """What a gradient rule is given for a node."""
+        ...
+
+    def add(self, node: Node, term: Any) -> Any:
+        """Add what one reader sends to a node."""
+        ...
+
+    def take(self, node: Node) -> Any:
+        """The complete gradient of a node, forgotten here; None if nothing arrived."""
+        ...
+
+
+class ArrayLedger:
+    """Gradients as arrays, summed in place once the array is the ledger's own."""
+
+    def __init__(self) -> None:
+        self.totals: dict[Node, Array] = {}
+        self.own: set[Node] = set()
+
+    def value(self, node: Node) -> Array:
+        return node.value
+
+    def add(self, node: Node, term: Any) -> None:
+        total = self.totals.get(node)
+        if type(term) is Part:
+            if node not in self.own:
+                zeros = backend_of(node.value).xp.zeros(node.shape, term.values.dtype)
+                self.totals[node] = total = zeros if total is None else zeros + total
+                self.own.add(node)
+            ops.add_part(total, *term)
+        elif total is None:
+            self.totals[node] = term  # may be shared with another node: not ours to write into
+        elif node in self.own:
+            total += term
+            self.totals[node] = total
+        else:
+            self.totals[node] = total + term
+            self.own.add(node)
+
+    def take(self, node: Node) -> Array | None:
+        return self.totals.pop(node, None)
+
+
+class RecordingLedger:
+    """Gradients as tensors: the backward pass becomes a graph of its own.
+
+    Where several meet, one ``accumulate`` node sums them, so that each term stays visible.
+    """
+
+    def __init__(self) -> None:
+        self.terms: dict[Node, list[Any]] = {}
+
+    def value(self, node: Node) -> Any:
+        return Tensor(node) if hasattr(node.value, "shape") else node.value
+
+    def add(self, node: Node, term: Any) -> None:
+        self.terms.setdefault(node, []).append(term)
+
+    def take(self, node: Node) -> Tensor | None:
+        terms = self.terms.pop(node, None)
+        if terms is None:
+            return None
+        if len(terms) == 1 and not isinstance(terms[0], Part):
+            only: Tensor = terms[0]
+            return only
+        operands: list[Any] = []
+        places: list[tuple[Any, int]] = []
+        for term in terms:
+            if isinstance(term, Part):
+                operands += [term.values, *term.arrays]
+                places.append((term.where, len(term.arrays)))
+            else:
+                operands.append(term)
+                places.append((None, 0))
+        with at(beside(node, None)):
+            return ops.accumulate(*operands, places=tuple(places), shape=node.shape)
+
+
+def beside(node: Node, argument: int | None) -> Place:
+    """The place of a backward node: that of the forward node it comes from."""
+    here = node.place
+    return Place(
+        here.scope, here.cell, here.timestep, (node, argument), True, state.place.debugging
+    )
+
+
+def walk(
+    seeds: dict[Node, Any], ledger: Ledger, towards: Sequence[Node] | None = None
+) -> Iterator[tuple[Node, Any, list[Any]]]:
+    """Carry gradients from the seeds back to the leaves; backward, grad and stepping share it.
+
+    Parameters
+    ----------
+    seeds : dict of Node to gradient
+        ∂L/∂output of each output.
+    ledger : Ledger
+        Decides whether gradients are arrays or recorded tensors.
+    towards : sequence of Node, optional
+        Visit only nodes on the way to these.
+
+    Yields
+    ------
+    node, gradient, sent
+        Every node once, after all of its readers, with its complete gradient and the term sent to
+        each input (None where none is; a :class:`~tinygradrnn.ops.Part` for a slice).
+    """
+    nodes = ancestors(seeds)
+    reached = set(nodes) if towards is None else _between(nodes, towards)
+    for node, seed in seeds.items():
+        ledger.add(node, seed)
+    recording = isinstance(ledger, RecordingLedger)
+    debugging = state.place.debugging
+    for node in reversed(nodes):
+        gradient = ledger.take(node)
+        if gradient is None:
+            continue
+        operation = node.operation
+        sent: list[Any] = []
+        if operation is not None and node in reached:
+            inputs = node.inputs
+            out = ledger.value(node)
+            arguments = [ledger.value(source) for source in inputs]
+            for position, source in enumerate(inputs):
+                if source.changed > node.order:
+                    raise StaleGraphError(stale(node, source))
+                if source not in reached or not operation.differentiates(position):
+                    sent.append(None)
+                    continue
+                try:
+                    if recording:
+                        with at(beside(node, position)):
+                            term = operation.term(position, gradient, node, out, arguments)
+                            term = fitted(term, source)
+                    else:
+                        term = operation.term(position, gradient, node, out, arguments)
+                        term = fitted(term, source)
+                except Exception as error:
+                    error.add_note(f"in the gradient of {recorded(node)}")
+                    raise
+                if debugging:
+                    refuse_nonfinite(term, node)
+                if term is not None:
+                    ledger.add(source, term)
+                sent.append(term)
+        yield node, gradient, sent
+
+
+def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
+    """Those of the nodes, given in recorded order, from which one of ``towards`` is reached."""
+    reached = set(towards)
+    for node in nodes:
+        if node not in reached and any([source in reached for source in node.inputs]):
+            reached.add(node)
+    return reached
+
+
+def fitted(term: Any, source: Node) -> Any:
+    """Undo broadcasting: sum a term to the shape of the input it is sent to."""
+    if type(term) is Part or term is None or term.shape == source.shape:
+        return term
+    return ops.sum_to(term, shape=source.shape)
+
+
+def recorded(node: Node) -> str:
+    """Where a node was recorded, in words."""
+    line = f", recorded at {node.line}" if node.line else ""
+    return f"{node.describe()} ({node.place.describe()}{line})"
+
+
+def stale(node: Node, leaf: Node) -> str:
+    """The message of StaleGraphError."""
+    return (
+        f"{leaf.describe()} was changed after {recorded(node)} read it, so the gradients of this "
+        "graph would be wrong. Compute the loss again after changing a parameter (optimizer.step())"
+    )
+
+
+def refuse_nonfinite(term: Any, node: Node) -> None:
+    """Under ``debug()``: raise if a gradient holds NaN or infinity."""
+    values = term.values if isinstance(term, Part) else term
+    if values is None:
+        return
+    array = values.data if isinstance(values, Tensor) else values
+    if not bool(backend_of(array).xp.isfinite(array).all()):
+        raise ops.NonFiniteError(
+            f"{what_is_wrong(array)} in the gradient of {recorded(node)}, "
+            f"asked for at {user_line()}"
+        )
+
+
+def dense(term: Any, shape: tuple[int, ...]) -> Array:
+    """A term as an array of the input's shape."""
+    if isinstance(term, Part):
+        total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
+        ops.add_part(total, *term)
+        return total
+    return term
+
+
+# -------------------------------------------------------------------- what users call
+
+
+def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
+    """∂L/∂output: what was given, or 1 for a single number."""
+    if not output.requires_grad:
+        raise ValueError(
+            f"{what}: {output.node.describe()} does not depend on anything that requires a "
+            "gradient. Was it computed under no_grad(), or from detached or frozen tensors?"
+        )
+    if grad is None:
+        if output.size != 1:
+            raise ValueError(
+                f"{what}: {output.node.describe()} is not a single number, so there is no one "
+                "gradient. Reduce it (loss.sum(), loss.mean()), or give ∂L/∂output of the same "
+                "shape"
+            )
+        xp = backend_of(output.data).xp
+        return Tensor(Leaf(xp.ones(output.shape, output.dtype)))
+    seed = as_tensor(grad)
+    if seed.shape != output.shape:
+        raise ValueError(
+            f"{what}: the gradient given has shape {seed.shape}, {output.node.describe()} needs "
+            f"{output.shape}"
+        )
+    return seed if seed.dtype == output.dtype else seed.astype(output.dtype)
+
+
+def backward(output: Tensor, grad: TensorLike = None) -> None:
+    """See :meth:`tinygradrnn.tensors.Tensor.backward`."""
+    seed = seed_of(output, grad, "backward()").data
+    arrived: list[tuple[Leaf, Array]] = []
+    ledger = ArrayLedger()
+    for node, gradient, _ in walk({output.node: seed}, ledger):
+        if isinstance(node, Leaf):
+            value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
+            arrived.append((node, value if node in ledger.own else value.copy()))
+    for leaf, value in arrived:  # only now: a walk that fails leaves every .grad as it was
+        leaf.grad = Tensor(Leaf(value if leaf.grad is None else leaf.grad.data + value))
+
+
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    grad_output: TensorLike = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """∂output/∂input for each input, leaves or intermediate results; touches no ``.grad``.
+
+    Parameters
+    ----------
+    output : Tensor
+    inputs : Tensor or sequence of Tensor
+        Each must require a gradient. Where ``output`` does not depend on one, zeros.
+    grad_output : tensor or array of output's shape, optional
+        ∂L/∂output; needed where ``output`` is not a single number.
+    create_graph : bool
+        Record the backward pass, so that the gradients can be differentiated again.
+
+    Returns
+    -------
+    tuple of Tensor
+        Each of its input's shape and dtype.
+    """
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for position, tensor in enumerate(inputs):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"grad: input {position} is a {type(tensor).__name__}, not a Tensor")
+        if not tensor.requires_grad:
+            raise ValueError(
+                f"grad: input {position}, {tensor.node.describe()}, does not require a gradient; "
+                "make it with requires_grad=True"
+            )
+    seed = seed_of(output, grad_output, "grad")
+    nodes = [tensor.node for tensor in inputs]
+    wanted = dict.fromkeys(nodes)
+    ledger: Ledger = RecordingLedger() if create_graph else ArrayLedger()
+    start = seed if create_graph else seed.data
+    for node, gradient, _ in walk({output.node: start}, ledger, towards=nodes):
+        if node in wanted:
+            wanted[node] = gradient
+    return tuple([_finished(wanted[node], node) for node in nodes])
+
+
+def _finished(gradient: Any, node: Node) -> Tensor:
+    """A gradient as a tensor of its input's dtype, zeros where none arrived."""
+    if gradient is None:
+        return Tensor(Leaf(backend_of(node.value).xp.zeros_like(node.value)))
+    if isinstance(gradient, Tensor):
+        return gradient if gradient.dtype == node.value.dtype else gradient.astype(node.value.dtype)
+    return Tensor(Leaf(backend_of(node.value).asarray(gradient, dtype=node.value.dtype).copy()))
+
+
+def jacobian(output: Tensor, input: Tensor) -> Tensor:
+    """∂output/∂input, of shape ``output.shape + input.shape``, one backward walk per element."""
+    backend = backend_of(output.data)
+    rows = []
+    for position in range(output.size):
+        seed = np.zeros(output.shape, output.dtype)
+        seed.flat[position] = 1
+        rows.append(grad(output, input, backend.asarray(seed))[0].data)
+    xp = backend.xp
+    stacked = xp.stack(rows) if rows else xp.zeros((0, *input.shape), input.dtype)
+    return Tensor(Leaf(stacked.reshape(output.shape + input.shape)))
+
+
+def hessian_vector_product(
+    output: Tensor, inputs: Tensor | Sequence[Tensor], vectors: TensorLike | Sequence[TensorLike]
+) -> tuple[Tensor, ...]:
+    """H v for the Hessian H of a single number with respect to ``inputs``, without forming H.
+
+    Computed as ∂⟨∂output/∂inputs, v⟩/∂inputs (Pearlmutter 1994): two walks.
+
+    Parameters
+    ----------
+    output : Tensor
+        A single number.
+    inputs : Tensor or sequence of Tensor
+    vectors : tensor, array, or a sequence of them
+        v, one of each input's shape.
+
+    Returns
+    -------
+    tuple of Tensor
+        Of the inputs' shapes.
+    """
+    if isinstance(inputs, Tensor):
+        inputs, vectors = (inputs,), (vectors,)
+    vectors = [as_tensor(vector) for vector in vectors]
+    if len(vectors) != len(inputs):
+        raise ValueError(f"hessian_vector_product: {len(inputs)} inputs but {len(vectors)} vectors")
+    for position, (tensor, vector) in enumerate(zip(inputs, vectors, strict=True)):
+        if vector.shape != tensor.shape:
+            raise ValueError(
+                f"hessian_vector_product: vector {position} has shape {vector.shape}, its input "
+                f"{tensor.node.describe()} has {tensor.shape}"
+            )
+    first = grad(output, inputs, create_graph=True)
+    terms = [(g * v).sum() for g, v in zip(first, vectors, strict=True) if g.requires_grad]
+    if not terms:  # linear in all inputs
+        with no_grad():
+            return tuple([tensor * 0 for tensor in inputs])
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return grad(total, inputs)

@@ -1,0 +1,215 @@
+"""Graph: the explicit graph behind some tensors, to look at and to walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygradrnn.backend import backend_of
+from tinygradrnn.gradients import ArrayLedger, ancestors, dense, seed_of, walk
+from tinygradrnn.recording import Array, Leaf, Node
+from tinygradrnn.tensors import Tensor
+
+Family = tuple[Any, ...]
+
+
+class ForwardEvent(NamedTuple):
+    """One operation computing its value."""
+
+    node: Node
+    inputs: tuple[np.ndarray[Any, Any], ...]
+    value: np.ndarray[Any, Any]
+
+
+class BackwardEvent(NamedTuple):
+    """One node handing its gradient on.
+
+    Attributes
+    ----------
+    node : Node
+    gradient : ndarray
+        ∂L/∂node, complete: every reader has sent its term.
+    sent : tuple of ndarray or None
+        The term sent to each input, of the input's shape; None where no gradient flows. Empty for
+        a leaf.
+    """
+
+    node: Node
+    gradient: np.ndarray[Any, Any]
+    sent: tuple[np.ndarray[Any, Any] | None, ...]
+
+
+class Graph:
+    """The graph that the outputs were computed by, as it was recorded.
+
+    Parameters
+    ----------
+    *outputs : Tensor
+        For example the loss.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        In recorded order, inputs before readers, leaves included.
+    outputs : tuple of Node
+    """
+
+    def __init__(self, *outputs: Tensor) -> None:
+        if not outputs:
+            raise TypeError("Graph needs at least one tensor, for example Graph(loss)")
+        for output in outputs:
+            if not isinstance(output, Tensor):
+                raise TypeError(f"Graph is made of tensors, got a {type(output).__name__}")
+        self._tensors = outputs
+        self.outputs = tuple([output.node for output in outputs])
+        self.nodes = ancestors(self.outputs, all_nodes=True)
+
+    def __repr__(self) -> str:
+        steps = f", {len(self.timesteps)} time steps" if self.timesteps else ""
+        return f"<Graph of {len(self.nodes)} nodes, {len(self.parameters)} parameters{steps}>"
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by name: its own where that is unique, else its path in the model."""
+        leaves = [node for node in self.nodes if isinstance(node, Leaf) and node.op == "parameter"]
+        short = [leaf.name or "" for leaf in leaves]
+        named: dict[str, Tensor] = {}
+        for position, (leaf, name) in enumerate(zip(leaves, short, strict=True), 1):
+            held = leaf.handle
+            tensor = Tensor(leaf) if held is None else held
+            if not name:
+                name = f"parameter {position}"
+            elif short.count(name) > 1:
+                name = getattr(tensor, "path", None) or name
+            unique, again = name, 2
+            while unique in named:
+                unique, again = f"{name} ({again})", again + 1
+            named[unique] = tensor
+        return named
+
+    @cached_property
+    def timesteps(self) -> list[int]:
+        """The labels of the time steps, ascending."""
+        return sorted({node.timestep for node in self.nodes if node.timestep is not None})
+
+    @cached_property
+    def readers(self) -> dict[Node, list[Node]]:
+        """Which nodes read a node, in recorded order, once for each time they do."""
+        found: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for source in node.inputs:
+                found[source].append(node)
+        return found
+
+    def uses(self, parameter: Tensor) -> list[Node]:
+        """The nodes that read a parameter, in time order (those outside any step first)."""
+        readers = self.readers.get(parameter.node)
+        if readers is None:
+            raise ValueError(f"{parameter.node.describe()} is not in this graph")
+        return sorted(
+            dict.fromkeys(readers),
+            key=lambda node: (-1 if node.timestep is None else node.timestep, node.order),
+        )
+
+    @cached_property
+    def families(self) -> dict[Node, Family]:
+        """For each node the place in the program that makes its like at every time step.
+
+        Forward: (scope, operation, which one within the step). Backward: (family of the forward
+        node, argument, which one within the rule).
+        """
+        counted: dict[tuple[Any, ...], int] = {}
+        found: dict[Node, Family] = {}
+        for node in self.nodes:
+            origin = node.place.origin
+            if origin is None:
+                family: Family = (node.scope, node.op)
+                step: Any = node.timestep
+            else:
+                source, argument = origin
+                family = (found.get(source, (source.scope, source.op)), argument, node.op)
+                step = source.order
+            ordinal = counted.get((family, step), 0)
+            counted[family, step] = ordinal + 1
+            found[node] = (*family, ordinal)
+        return found
+
+    def contributions(self, parameter: Tensor) -> dict[int | None, np.ndarray[Any, Any]]:
+        """The term that each time step adds to ∂L/∂parameter.
+
+        BPTT sums over the steps t at which the shared parameter was used:
+        ∂L/∂W = Σ_t ∂L/∂W⁽ᵗ⁾, where W⁽ᵗ⁾ is the copy read at step t (note sets 001 and 003).
+
+        Parameters
+        ----------
+        parameter : Tensor
+            A leaf of this graph that requires a gradient.
+
+        Returns
+        -------
+        dict of int or None to ndarray
+            By time step, ascending; None: uses outside any step. The sum is the gradient.
+
+        Raises
+        ------
+        StaleGraphError
+            If a parameter was changed after the graph was recorded.
+        """
+        leaf = parameter.node
+        if leaf not in self.readers:
+            raise ValueError(f"contributions: {leaf.describe()} is not in this graph")
+        if not leaf.requires_grad:
+            raise ValueError(f"contributions: {leaf.describe()} does not require a gradient")
+        sums: dict[int | None, Array] = {}
+        for node, _, sent in self._walk([leaf]):
+            for source, term in zip(node.inputs, sent, strict=False):
+                if source is leaf and term is not None:
+                    part = dense(term, leaf.shape)
+                    step = node.timestep
+                    sums[step] = sums[step] + part if step in sums else part
+        ordered = sorted(sums, key=lambda step: -1 if step is None else step)
+        backend = backend_of(leaf.value)
+        dtype = leaf.value.dtype
+        return {s: np.array(backend.to_numpy(sums[s]), dtype=dtype) for s in ordered}
+
+    def forward_events(self) -> Iterator[ForwardEvent]:
+        """The operations in the order in which they computed, with copies of their values."""
+        for node in self.nodes:
+            if not node.is_leaf:
+                yield ForwardEvent(node, tuple(map(_host, node.inputs)), _host(node))
+
+    def backward_events(self) -> Iterator[BackwardEvent]:
+        """The very walk that ``backward()`` runs, from the loss to the leaves.
+
+        Raises
+        ------
+        ValueError
+            Unless the graph has one output, a single number.
+        """
+        for node, gradient, sent in self._walk(None):
+            terms = [
+                None if term is None else to_host(dense(term, source.shape))
+                for source, term in zip(node.inputs, sent, strict=False)
+            ]
+            yield BackwardEvent(node, to_host(gradient), tuple(terms))
+
+    def _walk(self, towards: list[Node] | None) -> Iterator[tuple[Node, Any, list[Any]]]:
+        if len(self._tensors) != 1:
+            raise ValueError(
+                f"gradients start from one loss, this graph has {len(self._tensors)} outputs"
+            )
+        loss = self._tensors[0]
+        seed = seed_of(loss, None, "the backward walk").data
+        return walk({loss.node: seed}, ArrayLedger(), towards)
+
+
+def to_host(array: Array) -> np.ndarray[Any, Any]:
+    """A copy as a NumPy array."""
+    return np.array(backend_of(array).to_numpy(array))
+
+
+def _host(node: Node) -> np.ndarray[Any, Any]:
+    return to_host(node.value) if hasattr(node.value, "shape") else np.asarray(node.value)

@@ -1,0 +1,69 @@
+"""Modules: what networks are made of, and the recurrent layers."""
+
+from tinygradrnn.nn import initialisers as initialisers
+from tinygradrnn.nn.cells import (
+    Cell,
+    ElmanCell,
+    GatedCell,
+    GRUCell,
+    LSTMCell,
+    LSTMState,
+    gate,
+)
+from tinygradrnn.nn.layers import (
+    MLP,
+    Dropout,
+    Embedding,
+    Last,
+    Linear,
+    PerStep,
+)
+from tinygradrnn.nn.modules import (
+    Module,
+    Parameter,
+    Sequential,
+)
+from tinygradrnn.nn.rnn import (
+    RNN,
+    RNNOutput,
+)
+from tinygradrnn.nn.stacks import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Elman,
+    Stacked,
+)
+from tinygradrnn.nn.states import (
+    detach,
+    map_state,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MLP",
+    "RNN",
+    "Bidirectional",
+    "Cell",
+    "Dropout",
+    "Elman",
+    "ElmanCell",
+    "Embedding",
+    "GRUCell",
+    "GatedCell",
+    "LSTMCell",
+    "LSTMState",
+    "Last",
+    "Linear",
+    "Module",
+    "Parameter",
+    "PerStep",
+    "RNNOutput",
+    "Sequential",
+    "Stacked",
+    "detach",
+    "gate",
+    "initialisers",
+    "map_state",
+]

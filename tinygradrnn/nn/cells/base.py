@@ -1,0 +1,149 @@
+"""Cell: one step of a recurrence, R and O of the lecture notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygradrnn.backend import backend_of, get_backend
+from tinygradrnn.nn.modules import Module
+from tinygradrnn.nn.states import State, alike, describe
+from tinygradrnn.recording import Leaf, scope
+from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+
+
+class Cell(Module):
+    """One step of a recurrent network (note set 000, after Goldberg 2016).
+
+    s_t = R(s_{t−1}, x_t),  y_t = O(s_t).
+
+    Write your own by subclassing: ``transition`` is R, ``output`` is O, ``initial_state`` is s_0.
+    A cell stores no state; it is passed in and out. With :class:`~tinygradrnn.nn.RNN` around it,
+    it gets stacking, reversing, lengths, dropout, truncation and drawing.
+
+    Attributes
+    ----------
+    input_size : int or None
+        F, if the cell knows it: then wrong inputs get a clear message.
+    """
+
+    input_size: int | None = None
+
+    def transition(self, state: State, x: Tensor) -> State:
+        """R: the next state from the state and the input (B, F)."""
+        raise TypeError(f"{type(self).__name__} must define transition(state, x)")
+
+    def output(self, state: State) -> Tensor:
+        """O: the output (B, …) of a state; the state itself, or the first part of a tuple."""
+        while isinstance(state, tuple):
+            state = state[0]
+        return as_tensor(state)
+
+    def initial_state(self, batch: int) -> State:
+        """s_0 for a batch."""
+        raise TypeError(f"{type(self).__name__} must define initial_state(batch)")
+
+    def forward(self, x: TensorLike, state: State = None) -> tuple[Tensor, State]:
+        """One step: (y_t, s_t) from x_t (B, F) and s_{t−1} (the initial state when None)."""
+        x = as_tensor(x)
+        check_input(self, x, ("B", "F"))
+        state = checked_state(self, state, x.shape[0])
+        state = self.transition(state, x)
+        return self.output(state), state
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Zeros in the dtype and on the backend of the cell's parameters."""
+        parameters = self.parameters()
+        if not parameters:
+            return Tensor(Leaf(get_backend().xp.zeros(shape, "float32")))
+        like = parameters[0].data
+        return Tensor(Leaf(backend_of(like).xp.zeros(shape, like.dtype)))
+
+
+def check_input(cell: Any, x: Tensor, axes: tuple[str, ...]) -> None:
+    """Raise ValueError unless x has these axes, the last of the cell's ``input_size`` if known."""
+    wanted = f"({', '.join(axes)})"
+    if x.ndim != len(axes) or 0 in x.shape:
+        raise ValueError(
+            f"{type(cell).__name__}: x must be {wanted} without empty axes, got {x.shape}"
+        )
+    size = getattr(cell, "input_size", None)
+    if size is not None and x.shape[-1] != size:
+        raise ValueError(
+            f"{type(cell).__name__}: x of shape {x.shape} = {wanted} has {x.shape[-1]} features, "
+            f"the cell was made with input_size = {size}"
+        )
+
+
+def checked_state(cell: Any, state: State, batch: int) -> State:
+    """The initial state for None; else the one given, if it has the structure and shapes of it."""
+    expected = cell.initial_state(batch)
+    if state is None:
+        return expected
+    if not alike(state, expected):
+        raise ValueError(
+            f"{type(cell).__name__}: the state given is {describe(state)}, expected "
+            f"{describe(expected)} for a batch of {batch}"
+        )
+    return state
+
+
+class GatedCell(Cell):
+    """A cell whose gates are kept side by side in wide matrices, and are named one by one.
+
+    ``cell.W_xi`` is the block of ``cell.W_x`` that belongs to gate i: read it, differentiate
+    through it, assign to it.
+    """
+
+    hidden_size: int
+    views: dict[str, tuple[str, int]]
+
+    @staticmethod
+    def name_views(**storages: str) -> dict[str, tuple[str, int]]:
+        """The names of the gates of each storage: ``W_x="ifgo"`` → W_xi, W_xf, W_xg, W_xo."""
+        return {
+            (storage if "_" in storage else f"{storage}_") + letter: (storage, block)
+            for storage, letters in storages.items()
+            for block, letter in enumerate(letters)
+        }
+
+    def __getattr__(self, name: str) -> Tensor:
+        views = vars(self).get("views", {})
+        if name not in views or vars(self)[views[name][0]] is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        storage, block = views[name]
+        return self.block(getattr(self, storage), block)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        views = vars(self).get("views", {})
+        if name not in views:
+            super().__setattr__(name, value)
+            return
+        storage, block = views[name]
+        parameter = vars(self)[storage]
+        if parameter is None:
+            raise AttributeError(f"{type(self).__name__} was made without {storage}")
+        wanted = self.block(parameter, block).shape
+        given = as_tensor(value)
+        if given.shape != wanted:
+            raise ValueError(f"{name}: got values of shape {given.shape}, expected {wanted}")
+        values = parameter.data.copy()
+        start = block * self.hidden_size
+        values[..., start : start + self.hidden_size] = given.data
+        parameter.data = values
+
+    def block(self, x: Tensor, position: int) -> Tensor:
+        """The columns of the gate at a position."""
+        start = position * self.hidden_size
+        return x[..., start : start + self.hidden_size]
+
+
+def gate(
+    name: str, letter: str, activation: Callable[[Tensor], Tensor], z: Callable[[], Tensor]
+) -> Tensor:
+    """Compute a gate under its scope and name the result, so that pictures can show gates."""
+    with scope(name):
+        value = activation(z())
+    if value.name is None:
+        value.name = letter
+    return value

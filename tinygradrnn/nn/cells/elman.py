@@ -1,0 +1,61 @@
+"""The Elman network, or simple RNN."""
+
+from __future__ import annotations
+
+from tinygradrnn.nn import initialisers
+from tinygradrnn.nn.cells.base import Cell
+from tinygradrnn.nn.layers import activation_named, positive
+from tinygradrnn.nn.modules import Parameter
+from tinygradrnn.tensors import Tensor
+
+
+class ElmanCell(Cell):
+    """s_t = f(x_t W_x + s_{t−1} W_s + b),  y_t = s_t.
+
+    Elman 1990; note set 000 (S-RNN), whose row vectors and names these are. Note set 003 has two
+    biases, b_in and b_s: only their sum acts, and it is one here (PyTorch keeps both). Note sets
+    001 and 002 multiply column vectors from the right: their W is the transpose.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        F and H.
+    activation : "tanh", "relu", "sigmoid" or "linear"
+        f.
+    init : str or callable
+        Initial W_s: "orthogonal", "glorot", "identity", "uniform", "zeros", or
+        ``init(shape) → array``.
+    bias : bool
+
+    Attributes
+    ----------
+    W_x : Parameter (input_size, hidden_size)
+    W_s : Parameter (hidden_size, hidden_size)
+    b : Parameter (hidden_size,) or None
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: str = "tanh",
+        init: str | initialisers.Initialiser = "orthogonal",
+        bias: bool = True,
+    ) -> None:
+        positive(input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.activation = activation_named(activation, ("tanh", "relu", "sigmoid", "linear"))
+        self.W_x = Parameter(initialisers.glorot((input_size, hidden_size)))
+        self.W_s = Parameter(initialisers.initialiser(init)((hidden_size, hidden_size)))
+        self.b = Parameter(initialisers.zeros((hidden_size,))) if bias else None
+
+    def transition(self, state: Tensor, x: Tensor) -> Tensor:
+        """R: (B, H) from (B, H) and (B, F)."""
+        a = x @ self.W_x + state @ self.W_s
+        s: Tensor = self.activation(a if self.b is None else a + self.b)
+        return s
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Zeros (B, H)."""
+        return self.zeros(batch, self.hidden_size)

@@ -1,0 +1,240 @@
+"""Module and Parameter: what a network is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from tinygradrnn.backend import backend_of, get_backend, load_backend
+from tinygradrnn.recording import Leaf, scope
+from tinygradrnn.tensors import Tensor, TensorLike, require_float, to_array
+
+
+class Parameter(Tensor):
+    """A tensor that is trained.
+
+    Parameters
+    ----------
+    data : array or nested list of numbers
+        Copied. Python floats become float32.
+    name : str, optional
+        The attribute's name when it is assigned to a module.
+
+    Attributes
+    ----------
+    path : str or None
+        Its name seen from the outermost module: ``"rnn.cell.W_x"``.
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, data: TensorLike, *, name: str | None = None) -> None:
+        array = get_backend().asarray(to_array(data)).copy()
+        require_float(array.dtype, "Parameter")
+        leaf = Leaf(array, requires_grad=True, name=name)
+        super().__init__(leaf)
+        leaf.belongs_to(self)
+        self.path: str | None = None
+
+
+class Module:
+    """A part of a network: parameters and other modules, found through its attributes.
+
+    A subclass assigns them in ``__init__`` and computes in ``forward``. Parameters are listed in
+    the order of assignment; one that is shared is listed once, under its first name. Lists and
+    tuples of modules count too. What runs inside a module is recorded under a scope with its name.
+    """
+
+    training = True
+    _name = ""
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no forward(); define it to call the module")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        with scope(self._name or type(self).__name__):
+            return self.forward(*inputs, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get(name)
+        if isinstance(held, Parameter) and not isinstance(value, Parameter) and value is not None:
+            held.data = value  # cell.W_x = array sets the values
+            return
+        object.__setattr__(self, name, value)
+        if isinstance(value, Parameter):
+            if value.name is None:
+                value.name = name
+            value.path = name
+        elif isinstance(value, Module):
+            value._adopt(name)
+        elif isinstance(value, list | tuple):
+            for position, part in enumerate(value):
+                if isinstance(part, Module):
+                    part._adopt(f"{name}.{position}")
+
+    def _adopt(self, name: str) -> None:
+        """Take the name that the parent gives, and lengthen the paths of the parameters."""
+        if not self._name:
+            object.__setattr__(self, "_name", name)
+        for path, parameter in self.named_parameters():
+            parameter.path = f"{name}.{path}"
+
+    # ---------------------------------------------------------------- what it holds
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules held directly, by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                for position, part in enumerate(value):
+                    if isinstance(part, Module):
+                        yield f"{name}.{position}", part
+
+    def modules(self) -> Iterator[Module]:
+        """The module itself and all below it, each once."""
+        seen: dict[int, Module] = {}
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            if id(module) not in seen:
+                seen[id(module)] = module
+                yield module
+                waiting.extend(reversed([child for _, child in module.children()]))
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """The parameters by path (``"rnn.cell.W_x"``), each once, in the order of assignment."""
+        seen: set[int] = set()
+        for path, parameter in self._all_parameters(""):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield path, parameter
+
+    def _all_parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            parts = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+            for position, part in parts:
+                path = f"{prefix}{name}" if position is None else f"{prefix}{name}.{position}"
+                if isinstance(part, Parameter):
+                    yield path, part
+                elif isinstance(part, Module):
+                    yield from part._all_parameters(f"{path}.")
+
+    def parameters(self) -> list[Parameter]:
+        """The parameters, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    # ---------------------------------------------------------------- values
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all parameters as NumPy arrays, by path."""
+        return {path: parameter.numpy() for path, parameter in self.named_parameters()}
+
+    def load_state_dict(self, values: Mapping[str, TensorLike]) -> None:
+        """Set all parameters, or none.
+
+        Raises
+        ------
+        ValueError
+            Listing every missing, unexpected and wrongly shaped entry.
+        """
+        own = dict(self.named_parameters())
+        arrays = {path: to_array(value) for path, value in values.items()}
+        wrong = [f"missing: {path} {own[path].shape}" for path in own if path not in arrays]
+        wrong += [f"unexpected: {path} {arrays[path].shape}" for path in arrays if path not in own]
+        wrong += [
+            f"wrong shape: {path} is {arrays[path].shape}, expected {own[path].shape}"
+            for path in own
+            if path in arrays and arrays[path].shape != own[path].shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"load_state_dict of {type(self).__name__}: the values do not fit\n  "
+                + "\n  ".join(wrong)
+            )
+        for path, parameter in own.items():
+            parameter.data = arrays[path]
+
+    def astype(self, dtype: Any) -> Self:
+        """Change the dtype of all parameters in place; gradients are dropped."""
+        dtype = np.dtype(dtype)
+        require_float(dtype, "astype")
+        return self._convert(lambda array: array.astype(dtype))
+
+    def to(self, backend: str) -> Self:
+        """Move all parameters to a backend in place; gradients are dropped."""
+        target = load_backend(backend, "Module.to()")
+        return self._convert(lambda array: target.asarray(backend_of(array).to_numpy(array)))
+
+    def _convert(self, change: Any) -> Self:
+        for parameter in self.parameters():
+            leaf = parameter.node
+            assert isinstance(leaf, Leaf)
+            leaf.replace_value(change(leaf.value))
+            leaf.grad = None
+        return self
+
+    # ---------------------------------------------------------------- modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout on (or off), in all modules below too."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch dropout off."""
+        return self.train(False)
+
+    def freeze(self) -> Self:
+        """Take all parameters out of training: they need no gradient."""
+        for parameter in self.parameters():
+            parameter.requires_grad = False
+            parameter.grad = None
+        return self
+
+    def unfreeze(self) -> Self:
+        """Put all parameters back into training."""
+        for parameter in self.parameters():
+            parameter.requires_grad = True
+        return self
+
+    def __repr__(self) -> str:
+        inside = [f"{name} {p.shape}" for name, p in vars(self).items() if isinstance(p, Parameter)]
+        inside += [f"{name}: {child!r}" for name, child in self.children()]
+        return f"{type(self).__name__}({', '.join(inside)})"
+
+
+class Sequential(Module):
+    """Modules one after the other; of a recurrent layer the next one gets ``.y``.
+
+    Parameters
+    ----------
+    *layers : Module
+        Also functions of a tensor, such as ``F.tanh``. :class:`Last` takes ``.last``.
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        for position, layer in enumerate(layers):
+            if not callable(layer):
+                raise TypeError(
+                    f"Sequential: layer {position} is a {type(layer).__name__}; give modules or "
+                    "functions, one after the other: Sequential(a, b)"
+                )
+        self.layers = list(layers)
+
+    def forward(self, x: Any) -> Any:
+        """Pass x through all layers."""
+        for layer in self.layers:
+            if hasattr(x, "last") and not getattr(layer, "reads_output", False):
+                x = x.y
+            x = layer(x)
+        return x
+
+    def __getitem__(self, position: int) -> Any:
+        return self.layers[position]
+
+    def __len__(self) -> int:
+        return len(self.layers)

@@ -1,0 +1,213 @@
+"""RNN: the one time loop, which unrolls any cell into an explicit graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn import functional as F
+from tinygradrnn import ops
+from tinygradrnn.backend import backend_of
+from tinygradrnn.nn.cells.base import Cell, check_input, checked_state
+from tinygradrnn.nn.modules import Module, Parameter
+from tinygradrnn.nn.states import State, map_state, named_tensors
+from tinygradrnn.recording import Leaf, cell_scope, timestep
+from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+
+Lengths = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class RNNOutput:
+    """What a recurrent layer returns; unpacks as ``y, state = rnn(x)``.
+
+    Attributes
+    ----------
+    y : Tensor (B, T, H)
+        The outputs of all steps (RNN* of note set 000), zero past a sequence's length.
+    last : Tensor (B, H)
+        Each sequence's own last output (RNN of note set 000); for a layer that runs backwards the
+        one at step 1, where it ends; for a bidirectional one both.
+    state : state
+        The final state, to be passed back in: of the structure of ``initial_state``.
+    layers : tuple of RNNOutput
+        Of a stacked layer: the output of every layer.
+    """
+
+    def __init__(
+        self, y: Tensor, last: Tensor, state: State, layers: tuple[RNNOutput, ...] = ()
+    ) -> None:
+        self.y, self.last, self.state, self.layers = y, last, state, layers
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.y, self.state))
+
+
+class RNN(Module):
+    """A cell applied at every time step: s_t = R(s_{t−1}, x_t), y_t = O(s_t), t = 1…T.
+
+    Parameters
+    ----------
+    cell : Cell
+        A built-in one or your own: anything with ``transition``, ``output``, ``initial_state``.
+    reverse : bool
+        Read from the last step to the first (each sequence from its own last step).
+    learn_initial : bool
+        Train the initial state, starting from the cell's.
+    recurrent_dropout : float
+        Probability of dropping units of the hidden state (not the memory) where it enters the
+        transition, one mask per sequence kept over time (Gal & Ghahramani 2016), while training.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        reverse: bool = False,
+        learn_initial: bool = False,
+        recurrent_dropout: float = 0.0,
+    ) -> None:
+        for method in ("transition", "output", "initial_state"):
+            if not callable(getattr(cell, method, None)):
+                raise TypeError(
+                    f"RNN: a cell needs transition(state, x), output(state) and "
+                    f"initial_state(batch); {type(cell).__name__} lacks {method}"
+                )
+        if not 0 <= recurrent_dropout < 1:
+            raise ValueError(
+                f"recurrent_dropout must be at least 0 and below 1, got {recurrent_dropout}"
+            )
+        self.cell = cell
+        self.reverse = reverse
+        self.recurrent_dropout = recurrent_dropout
+        self.initial: tuple[Parameter, ...] = ()
+        if learn_initial:
+            self.initial = tuple(
+                Parameter(tensor.data, name=f"{name}_0")
+                for name, tensor in named_tensors(cell.initial_state(1))
+            )
+
+    def forward(
+        self, x: TensorLike, state: State = None, lengths: Any = None, *, reverse: bool = False
+    ) -> RNNOutput:
+        """Unroll over x.
+
+        Parameters
+        ----------
+        x : Tensor (B, T, F)
+        state : state, optional
+            s_0; the cell's initial state when None.
+        lengths : B integers in 1…T, optional
+            How many steps of each sequence count. Past them the state stands still and y is zero.
+        reverse : bool
+            Run against the layer's own direction (for :class:`Bidirectional`).
+
+        Returns
+        -------
+        RNNOutput
+        """
+        x = as_tensor(x)
+        check_input(self.cell, x, ("B", "T", "F"))
+        batch, steps = x.shape[:2]
+        valid = None if lengths is None else checked_lengths(lengths, batch, steps)
+        backwards = self.reverse != reverse
+        state = self._start(state, batch)
+        ys: list[Any] = [None] * steps
+        order = range(steps - 1, -1, -1) if backwards else range(steps)
+        with cell_scope(type(self.cell).__name__):
+            dropped = self._mask(state)
+            for t in order:
+                with timestep(t + 1):
+                    state, ys[t] = self._step(state, dropped, x, t, valid)
+        y = F.stack(ys, axis=1)
+        return RNNOutput(y, ys[0] if backwards else last_of(y, valid), state)
+
+    def _step(
+        self, state: State, dropped: Tensor | None, x: Tensor, t: int, valid: Lengths | None
+    ) -> tuple[State, Tensor]:
+        x_t = F.unstacked(x, t, axis=1)
+        if x_t.name is None:
+            x_t.name = "x"
+        entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)
+        new = self.cell.transition(entering, x_t)
+        y = self.cell.output(new)
+        if valid is not None and not (valid > t).all():
+            runs = self._column(valid > t, y)
+            new = map_state(lambda after, before: ops.where(runs, after, before), new, state)
+            y = ops.where(runs, y, 0.0)
+        for name, tensor in named_tensors(new):
+            if tensor.name is None:
+                tensor.name = name
+        return new, y
+
+    def _start(self, state: State, batch: int) -> State:
+        if state is None and self.initial:
+            learned = iter(self.initial)
+            return map_state(
+                lambda zero: ops.broadcast_to(next(learned), shape=zero.shape),
+                self.cell.initial_state(batch),
+            )
+        start = checked_state(self.cell, state, batch)
+        for name, tensor in named_tensors(start):
+            if tensor.name is None:
+                tensor.name = name
+        return start
+
+    def _mask(self, state: State) -> Tensor | None:
+        if not (self.training and self.recurrent_dropout):
+            return None
+        return F.dropout_mask(hidden(state), self.recurrent_dropout)
+
+    @staticmethod
+    def _column(runs: np.ndarray[Any, Any], like: Tensor) -> Tensor:
+        column = runs.reshape(-1, *(1,) * (like.ndim - 1))
+        return Tensor(Leaf(backend_of(like.data).asarray(column), name="running"))
+
+
+def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
+    """The element of (B, T, …) at each sequence's own last step."""
+    if lengths is None:
+        return F.unstacked(y, y.shape[1] - 1, axis=1)
+    return y[np.arange(y.shape[0]), np.asarray(lengths) - 1]
+
+
+def hidden(state: State) -> Tensor:
+    """The part of a state that recurrent dropout masks: h where there is one, else the first."""
+    if not isinstance(state, tuple):
+        return as_tensor(state)
+    return hidden(state[_hidden_position(state)])
+
+
+def with_hidden(state: State, value: Tensor) -> State:
+    """The state with its hidden part replaced."""
+    if not isinstance(state, tuple):
+        return value
+    parts = list(state)
+    position = _hidden_position(state)
+    parts[position] = with_hidden(parts[position], value)
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def _hidden_position(state: tuple[Any, ...]) -> int:
+    fields = getattr(state, "_fields", ())
+    return fields.index("h") if "h" in fields else 0
+
+
+def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths:
+    """The lengths as integers, or a ValueError or TypeError that says what is wrong with them."""
+    values = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {values.dtype}")
+    if values.shape != (batch,):
+        raise ValueError(
+            f"lengths must be one number for each of the {batch} sequences, got shape "
+            f"{values.shape}"
+        )
+    wrong = values[(values < 1) | (values > steps)]
+    if wrong.size:
+        raise ValueError(
+            f"lengths must be from 1 to T = {steps}, got {int(wrong[0])} (a sequence without steps "
+            "has no last output; leave it out of the batch)"
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,41 @@
+"""Functions of one argument, element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygradrnn.ops.base import Op
+from tinygradrnn.recording import Array
+
+exp = Op("exp", lambda xp, x: xp.exp(x), lambda g, y, x: g * y)
+log = Op("log", lambda xp, x: xp.log(x), lambda g, y, x: g / x)
+log1p = Op("log1p", lambda xp, x: xp.log1p(x), lambda g, y, x: g / (1 + x))
+sqrt = Op("sqrt", lambda xp, x: xp.sqrt(x), lambda g, y, x: 0.5 * g / y, label="√")
+sign = Op("sign", lambda xp, x: xp.sign(x))
+absolute = Op("abs", lambda xp, x: abs(x), lambda g, y, x: g * sign(x), label="|·|")
+tanh = Op("tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: g * (1 - y * y))
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    # exp must not overflow: NumPy would warn, and CuPy has no errstate. The bound changes
+    # nothing that the dtype can hold.
+    bound = {2: 11.0, 4: 88.0}.get(x.dtype.itemsize, 709.0) if x.dtype.kind == "f" else 709.0
+    y = xp.exp(xp.minimum(-x, bound))
+    y += 1
+    return 1 / y
+
+
+sigmoid = Op("sigmoid", _sigmoid, lambda g, y, x: g * (y * (1 - y)), label="σ")
+relu = Op("relu", lambda xp, x: xp.maximum(x, 0), lambda g, y, x: g * (x > 0), label="ReLU")
+leaky_relu = Op(
+    "leaky_relu",
+    lambda xp, x, slope: xp.where(x > 0, x, slope * x),
+    lambda g, y, x, slope: g * leak(x, slope=slope),
+    label="leaky ReLU",
+)
+leak: Op = Op("leak", lambda xp, x, slope: xp.where(x > 0, 1.0, slope).astype(x.dtype))
+cast = Op(
+    "cast",
+    lambda xp, x, dtype: x.astype(dtype),
+    lambda g, y, x, dtype: g,  # the engine brings it back to the dtype of x
+)

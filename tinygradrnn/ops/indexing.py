@@ -1,0 +1,154 @@
+"""Indexing, and the one n-ary sum in which gradients meet.
+
+A time step that reads ``x[:, t]`` sends back a gradient for that slice only. Filling it up with
+zeros T times would cost O(T²), so the rule of :data:`getitem` returns a :class:`Part`, and the
+engine adds parts in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygradrnn.backend import backend_of
+from tinygradrnn.ops.base import Op
+from tinygradrnn.recording import Array
+from tinygradrnn.tensors import Tensor, to_array
+
+Index = tuple[Any, ...]
+
+
+class Hole(NamedTuple):
+    """Stands in an index for the integer array that is given as an argument."""
+
+    position: int
+
+
+class Part(NamedTuple):
+    """A gradient that belongs to ``target[index]`` and is zero elsewhere.
+
+    ``where`` is an index that may hold :class:`Hole` for the integer arrays in ``arrays``.
+    """
+
+    values: Any
+    where: Index
+    arrays: tuple[Any, ...]
+
+
+def filled(index: Index, arrays: Sequence[Array]) -> Index:
+    """The index with its holes filled."""
+    return tuple([arrays[i.position] if isinstance(i, Hole) else i for i in index])
+
+
+def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]) -> None:
+    """Add values to ``target[index]`` in place; repeated integer indices accumulate."""
+    if arrays:
+        backend_of(target).scatter_add(target, filled(index, arrays), values)
+    else:
+        target[index] += values
+
+
+take = Op(
+    "getitem",
+    lambda xp, x, *arrays, index: x[filled(index, arrays)],
+    each=lambda k, g, y, x, *arrays, index: Part(g, index, arrays) if k == 0 else None,
+    label="slice",
+)
+
+
+def _accumulate(
+    xp: Any, *operands: Array, places: tuple[tuple[Index | None, int], ...], shape: tuple[int, ...]
+) -> Array:
+    total = None
+    position = 0
+    for index, n_arrays in places:
+        values, arrays = operands[position], operands[position + 1 : position + 1 + n_arrays]
+        position += 1 + n_arrays
+        if total is None:
+            total = xp.zeros(shape, values.dtype)
+        if index is None:
+            total += values
+        else:
+            add_part(total, values, index, arrays)
+    return total
+
+
+def _accumulate_rule(
+    k: int, g: Any, y: Any, *operands: Any, places: Any, shape: tuple[int, ...]
+) -> Any:
+    position = 0
+    for index, n_arrays in places:
+        if position == k:
+            if index is None:
+                return g
+            arrays = operands[position + 1 : position + 1 + n_arrays]
+            return take(g, *arrays, index=index)
+        position += 1 + n_arrays
+    return None  # an index
+
+
+accumulate = Op("accumulate", _accumulate, each=_accumulate_rule, label="Σ")
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """``x[index]`` with NumPy's basic and integer-array indexing.
+
+    Raises
+    ------
+    IndexError
+        For an index out of range, too many indices, or one of another kind.
+    """
+    parts = list(index) if isinstance(index, tuple) else [index]
+    arrays: list[Array] = []
+    axis = 0
+    named = sum(part is not None and part is not Ellipsis for part in parts)
+    for position, part in enumerate(parts):
+        if part is None:
+            continue
+        if part is Ellipsis:
+            axis = x.ndim - sum(p is not None for p in parts[position + 1 :])
+            continue
+        if hasattr(part, "__len__"):
+            part = to_array(part)
+            if part.dtype.kind == "b":
+                raise IndexError(
+                    f"{x.node.describe()} cannot be indexed by a mask: the shape of the result "
+                    "would depend on values. Write F.where(mask, x, 0.0), or give the positions: "
+                    "x[mask.nonzero()]"
+                )
+            if axis < x.ndim:
+                check_indices(part, x.shape[axis], f"index {position} into {x.node.describe()}")
+            parts[position] = Hole(len(arrays))
+            arrays.append(backend_of(x.node.value).asarray(part))
+        elif not isinstance(part, slice):
+            parts[position] = _as_int(part, x, axis)
+        axis += 1
+    if named > x.ndim:
+        raise IndexError(f"{named} indices are too many for {x.node.describe()}")
+    return take(x, *arrays, index=tuple(parts))
+
+
+def _as_int(part: Any, x: Tensor, axis: int) -> int:
+    if isinstance(part, bool) or not hasattr(part, "__index__"):
+        raise IndexError(
+            f"{x.node.describe()} cannot be indexed by {part!r}; use integers, slices, None, … "
+            "or integer arrays"
+        )
+    i: int = part.__index__()
+    if axis < x.ndim and not -x.shape[axis] <= i < x.shape[axis]:
+        raise IndexError(
+            f"index {i} is out of range for axis {axis} of {x.node.describe()}, "
+            f"which has size {x.shape[axis]}"
+        )
+    return i
+
+
+def check_indices(array: Array, size: int, what: str) -> None:
+    """Raise unless the integer array is within -size…size-1 (CuPy would wrap it silently)."""
+    if array.dtype.kind not in "iu":
+        raise IndexError(f"{what} must be integers, got {array.dtype}")
+    if array.size and not (-size <= int(array.min()) and int(array.max()) < size):
+        raise IndexError(
+            f"{what} holds values from {int(array.min())} to {int(array.max())}; "
+            f"allowed are {-size} to {size - 1}"
+        )

@@ -1,0 +1,46 @@
+"""The matrix product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygradrnn.ops.base import Op
+
+Shape = tuple[int, ...]
+
+
+def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂L/∂x of x @ y: g yᵀ."""
+    if y.ndim == 1:
+        return g[..., None] * y if x.ndim > 1 else g * y
+    if x.ndim == 1 and y.ndim > 2:
+        return (g[..., None, :] * y).sum(axis=-1)
+    return g @ y.swapaxes(-1, -2)
+
+
+def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂L/∂y of x @ y: xᵀ g, the rows of all batches in one product where y is one matrix."""
+    if y.ndim == 1:
+        return g * x if x.ndim == 1 else g[..., None] * x
+    if x.ndim == 1:
+        return x[:, None] * g[..., None, :]
+    if x.ndim == 2 and y.ndim == 2:
+        return x.T @ g
+    if y.ndim == 2:
+        return x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+    return x.swapaxes(-1, -2) @ g
+
+
+def _problem(x: Shape, y: Shape) -> str | None:
+    if not x or not y:
+        return "both need at least one axis; for a number write *"
+    rows = y[-2] if len(y) > 1 else y[0]
+    if x[-1] != rows:
+        return (
+            f"the last axis of the first ({x[-1]}) must equal the "
+            f"{'first' if len(y) < 3 else 'second last'} axis of the second ({rows})"
+        )
+    return f"the leading axes {x[:-2]} and {y[:-2]} do not broadcast"
+
+
+matmul = Op("matmul", lambda xp, x, y: x @ y, _left, _right, label="@", problem=_problem)

@@ -1,0 +1,116 @@
+"""Operations that move values without changing them: shape, order, joining, backend."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from tinygradrnn.backend import backend_of, load_backend
+from tinygradrnn.ops.base import Op
+from tinygradrnn.recording import Array
+
+Shape = tuple[int, ...]
+
+
+def _reshape_problem(old: Shape, shape: Shape) -> str | None:
+    return f"{prod(old)} elements do not fit the shape {tuple(shape)}"
+
+
+reshape: Op = Op(
+    "reshape",
+    lambda xp, x, shape: x.reshape(shape),
+    lambda g, y, x, shape: reshape(g, shape=x.shape),
+    problem=_reshape_problem,
+)
+
+
+def _untransposed(g: Any, y: Any, x: Any, axes: Shape | None) -> Any:
+    if axes is None:
+        return transpose(g, axes=None)
+    inverse = tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes)))
+    return transpose(g, axes=inverse)
+
+
+transpose: Op = Op("transpose", lambda xp, x, axes: x.transpose(axes), _untransposed, label="ᵀ")
+broadcast_to = Op(
+    "broadcast_to",
+    lambda xp, x, shape: xp.broadcast_to(x, shape),
+    lambda g, y, x, shape: g,  # the engine sums it back
+    label="broadcast",
+    problem=lambda old, shape: f"it does not broadcast to the shape {tuple(shape)}",
+)
+
+
+def _sum_to(xp: Any, x: Array, shape: Shape) -> Array:
+    extra = len(x.shape) - len(shape)
+    repeated = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
+    return x.sum(axis=(*range(extra), *repeated), keepdims=True).reshape(shape)
+
+
+sum_to = Op(
+    "sum_to",
+    _sum_to,
+    lambda g, y, x, shape: broadcast_to(g, shape=x.shape),
+    label="Σ",
+)
+
+
+def _part(k: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
+    axis %= len(g.shape)
+    start = 0
+    for x in xs[:k]:
+        start += x.shape[axis]
+    return g[(slice(None),) * axis + (slice(start, start + xs[k].shape[axis]),)]
+
+
+def _concatenate_problem(*shapes: Shape, axis: int) -> str | None:
+    ndim = len(shapes[0])
+    if not -ndim <= axis < ndim:
+        return f"there is no axis {axis}; the axes are 0 to {ndim - 1}"
+    return f"the shapes must be equal except on axis {axis}"
+
+
+def _stack_problem(*shapes: Shape, axis: int) -> str | None:
+    ndim = len(shapes[0]) + 1
+    if len(set(shapes)) > 1:
+        return "the shapes must all be equal"
+    return None if -ndim <= axis < ndim else f"there is no axis {axis} in a result of {ndim} axes"
+
+
+concatenate = Op(
+    "concatenate",
+    lambda xp, *xs, axis: xp.concatenate(xs, axis=axis),
+    each=_part,
+    label="[ ; ]",
+    problem=_concatenate_problem,
+)
+stack = Op(
+    "stack",
+    lambda xp, *xs, axis: xp.stack(xs, axis=axis),
+    each=lambda k, g, y, *xs, axis: g[(slice(None),) * (axis % len(g.shape)) + (k,)],
+    problem=_stack_problem,
+)
+pad = Op(
+    "pad",
+    lambda xp, x, widths, value: xp.pad(x, widths, mode="constant", constant_values=value),
+    lambda g, y, x, widths, value: g[
+        tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))
+    ],
+)
+
+
+def _transfer(xp: Any, x: Array, backend: str) -> Array:
+    return load_backend(backend, "Tensor.to()").asarray(backend_of(x).to_numpy(x))
+
+
+transfer: Op = Op(
+    "transfer",
+    _transfer,
+    lambda g, y, x, backend: transfer(g, backend=backend_name_of(x)),
+    label="to",
+)
+
+
+def backend_name_of(x: Any) -> str:
+    """The name of the backend that an array or a tensor lives on."""
+    return backend_of(x if not hasattr(x, "node") else x.node.value).name

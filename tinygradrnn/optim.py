@@ -1,0 +1,348 @@
+"""Optimisers, and clipping of gradients (``tg.optim``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.backend import backend_of
+from tinygradrnn.recording import Array, Leaf
+from tinygradrnn.tensors import Tensor
+
+Slots = dict[str, Array]
+
+
+class Optimizer:
+    """Changes parameters in place by their ``.grad``; those without one are left alone.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        For example ``model.parameters()``. One given twice counts once.
+    lr : float
+        May be changed between steps.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, **settings: float | bool) -> None:
+        self.params = list(dict.fromkeys(checked_parameters(params, type(self).__name__)))
+        for name, value in (("lr", lr), *settings.items()):
+            if isinstance(value, bool):
+                continue
+            if not (isinstance(value, float | int) and 0 <= value < float("inf")):
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must be a finite number of at least 0, "
+                    f"got {value!r}"
+                )
+        self.lr = lr
+        self.settings: dict[str, Any] = settings
+        self.slots: list[Slots] = [{} for _ in self.params]
+        self.steps = [0 for _ in self.params]
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for position, parameter in enumerate(self.params):
+            leaf = parameter.node
+            if parameter.grad is None or not isinstance(leaf, Leaf) or not leaf.requires_grad:
+                continue
+            self.steps[position] += 1
+            backend = backend_of(leaf.value)
+            slots = self.slots[position]
+            for name, value in slots.items():
+                if type(value) is not type(leaf.value):  # the parameter was moved
+                    slots[name] = backend.asarray(backend_of(value).to_numpy(value))
+            value = leaf.value
+            value -= self.change(
+                backend.xp, value, parameter.grad.data, slots, self.steps[position]
+            )
+            leaf.replace_value(value)
+
+    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+        """What to subtract from the parameter w, given its gradient g; ``slots`` is its memory."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.params:
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly: numbers, and NumPy arrays by parameter position."""
+        return {
+            "kind": type(self).__name__,
+            "lr": self.lr,
+            "settings": dict(self.settings),
+            "steps": list(self.steps),
+            "slots": [
+                {name: np.array(backend_of(a).to_numpy(a)) for name, a in slots.items()}
+                for slots in self.slots
+            ],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` gave."""
+        if state["kind"] != type(self).__name__:
+            raise ValueError(
+                f"load_state_dict: the state is of {state['kind']}, not of {type(self).__name__}"
+            )
+        if len(state["slots"]) != len(self.params):
+            raise ValueError(
+                f"load_state_dict: the state is of {len(state['slots'])} parameters, "
+                f"this optimiser has {len(self.params)}"
+            )
+        loaded: list[Slots] = []
+        for position, (parameter, slots) in enumerate(
+            zip(self.params, state["slots"], strict=True)
+        ):
+            backend = backend_of(parameter.data)
+            for name, array in slots.items():
+                if array.shape != parameter.shape:
+                    raise ValueError(
+                        f"load_state_dict: {name} of parameter {position} has shape "
+                        f"{array.shape}, {parameter.node.describe()} needs {parameter.shape}"
+                    )
+            loaded.append({name: backend.asarray(array).copy() for name, array in slots.items()})
+        self.lr = state["lr"]
+        self.settings = dict(state["settings"])
+        self.steps = list(state["steps"])
+        self.slots = loaded
+
+
+def zeros(slots: Slots, name: str, like: Array) -> Array:
+    """The array of that name in a parameter's memory, zeros at first."""
+    if name not in slots:
+        slots[name] = backend_of(like).xp.zeros_like(like)
+    return slots[name]
+
+
+class SGD(Optimizer):
+    """v ← μ v + g, w ← w − lr v; Nesterov: w ← w − lr (g + μ v).
+
+    As PyTorch: v starts as g, the learning rate multiplies outside v, and ``weight_decay`` λ adds
+    λ w to g. Without momentum v = g.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr, momentum, weight_decay : float
+        lr, μ, λ.
+    nesterov : bool
+        Needs momentum (Sutskever et al. 2013).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov=True needs a momentum above 0")
+        super().__init__(
+            params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+        )
+
+    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+        """Lr v."""
+        mu, decay = self.settings["momentum"], self.settings["weight_decay"]
+        if decay:
+            g = g + decay * w
+        if not mu:
+            return self.lr * g
+        v = zeros(slots, "momentum", w)
+        v *= mu
+        v += g
+        return self.lr * (g + mu * v if self.settings["nesterov"] else v)
+
+
+class Adagrad(Optimizer):
+    """s ← s + g², w ← w − lr g / (√s + ε) (Duchi et al. 2011)."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 0.01, eps: float = 1e-10) -> None:
+        super().__init__(params, lr, eps=eps)
+
+    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+        """Lr g / (√s + ε)."""
+        s = zeros(slots, "square", w)
+        s += g * g
+        return self.lr * g / (xp.sqrt(s) + self.settings["eps"])
+
+
+class RMSprop(Optimizer):
+    """s ← α s + (1 − α) g², w ← w − lr g / (√s + ε) (Hinton's lecture 6e, 2012)."""
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, alpha=alpha, eps=eps, momentum=momentum)
+
+    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+        """Lr g / (√s + ε), with momentum if any."""
+        alpha, mu = self.settings["alpha"], self.settings["momentum"]
+        s = zeros(slots, "square", w)
+        s *= alpha
+        s += (1 - alpha) * g * g
+        scaled = g / (xp.sqrt(s) + self.settings["eps"])
+        if not mu:
+            return self.lr * scaled
+        v = zeros(slots, "momentum", w)
+        v *= mu
+        v += scaled
+        return self.lr * v
+
+
+class Adam(Optimizer):
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr m̂ / (√v̂ + ε).
+
+    With m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ) (Kingma & Ba 2015). ``weight_decay`` λ adds λ w to
+    g; :class:`AdamW` keeps it apart.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr : float
+    betas : (float, float)
+        β₁, β₂.
+    eps, weight_decay : float
+        ε, λ.
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
+            raise ValueError(
+                f"{type(self).__name__}: betas must be at least 0 and below 1, got {betas}"
+            )
+        super().__init__(
+            params, lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+        )
+
+    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+        """Lr m̂ / (√v̂ + ε)."""
+        b1, b2 = self.settings["beta1"], self.settings["beta2"]
+        decay = self.settings["weight_decay"]
+        if decay and not self.decoupled:
+            g = g + decay * w
+        m = zeros(slots, "mean", w)
+        m *= b1
+        m += (1 - b1) * g
+        v = zeros(slots, "square", w)
+        v *= b2
+        v += (1 - b2) * g * g
+        root = xp.sqrt(v)
+        root /= (1 - b2**step) ** 0.5
+        root += self.settings["eps"]
+        change = (self.lr / (1 - b1**step)) * m / root
+        return change + self.lr * decay * w if decay and self.decoupled else change
+
+
+class AdamW(Adam):
+    """Adam whose weight decay, w ← w − lr λ w, is not scaled by √v̂ (Loshchilov & Hutter 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+# ---------------------------------------------------------------- clipping
+
+
+def clip_grad_norm(
+    params: Iterable[Tensor], max_norm: float, p: float = 2, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients together so that their joint p-norm is at most ``max_norm``.
+
+    g ← g · max_norm / ‖g‖_p, only if ‖g‖_p > max_norm (Pascanu et al. 2013; note set 003, whose
+    formula lacks the condition; Mikolov's trick in note set 001 clips to a range, see
+    :func:`clip_grad_value`).
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        Those without a gradient are left out.
+    max_norm : float
+        Above 0.
+    p : float
+        1, 2, any number above 0, or ``float("inf")`` for the largest element.
+    error_if_nonfinite : bool
+        Raise if the norm is NaN or infinite; costs a look at the value on a GPU.
+
+    Returns
+    -------
+    Tensor
+        The norm before, 0-d.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
+    if not p > 0:
+        raise ValueError(f"clip_grad_norm: p must be above 0, got {p}")
+    leaves = [q for q in checked_parameters(params, "clip_grad_norm") if q.grad is not None]
+    if not leaves:
+        return Tensor(Leaf(np.zeros((), np.float32)))
+    arrays = [q.grad.data for q in leaves if q.grad is not None]
+    xp = backend_of(arrays[0]).xp
+    if p == float("inf"):
+        norm = xp.stack([abs(g).max() for g in arrays]).max()
+    elif p == 2:
+        norm = xp.sqrt(xp.stack([(g * g).sum() for g in arrays]).sum())
+    else:
+        norm = xp.stack([(abs(g) ** p).sum() for g in arrays]).sum() ** (1 / p)
+    norm = xp.asarray(norm)
+    if error_if_nonfinite and not bool(xp.isfinite(norm)):
+        raise FloatingPointError(
+            f"clip_grad_norm: the norm of the gradients is {float(norm)}; run the step under "
+            "tg.debug() to find the operation that made it"
+        )
+    scale = xp.where(norm > max_norm, max_norm / xp.maximum(norm, max_norm), 1.0)
+    for q, g in zip(leaves, arrays, strict=True):
+        q.grad = Tensor(Leaf(g * scale.astype(g.dtype)))
+    return Tensor(Leaf(norm))
+
+
+def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:
+    """Limit every element of every gradient to [min, max] (note sets 001 and 003)."""
+    if not min < max:
+        raise ValueError(f"clip_grad_value: min {min} must be below max {max}")
+    for q in checked_parameters(params, "clip_grad_value"):
+        if q.grad is not None:
+            xp = backend_of(q.grad.data).xp
+            q.grad = Tensor(Leaf(xp.clip(q.grad.data, min, max)))
+
+
+def checked_parameters(params: Iterable[Tensor], what: str) -> list[Tensor]:
+    """The parameters as a list, or an error that names the first that is none."""
+    listed = [params] if isinstance(params, Tensor) else list(params)
+    if not listed:
+        raise ValueError(f"{what}: no parameters were given (was an iterator used up?)")
+    for position, parameter in enumerate(listed):
+        if not isinstance(parameter, Tensor) or not parameter.node.is_leaf:
+            kind = type(parameter).__name__
+            raise TypeError(
+                f"{what}: item {position} of params is a {kind}, not a parameter; "
+                "write model.parameters()"
+            )
+    return listed

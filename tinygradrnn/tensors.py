@@ -1,0 +1,470 @@
+"""Tensor: a handle on a node, with Python's operators.
+
+This is the one file that looks down: its operators call the operations of ``ops``, which are
+written in terms of tensors. The import stands at the end of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinygradrnn.backend import backend_of, get_backend, load_backend
+from tinygradrnn.recording import Array, Leaf, Node, state
+
+Shape = tuple[int, ...]
+TensorLike = Any  # a Tensor, an array, a Python number or (nested) list of numbers
+
+
+class Tensor:
+    """An array together with the node that made it.
+
+    Made by :func:`tensor`, or by an operation on other tensors. A tensor that needs a gradient
+    remembers how it was made; the graph lives as long as somebody holds its result.
+    """
+
+    __slots__ = ("__weakref__", "node")
+    __array_ufunc__ = None  # so that ndarray + Tensor reaches Tensor.__radd__
+    __hash__ = object.__hash__
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    # ---------------------------------------------------------------- what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, on its backend, not copied.
+
+        Assigning replaces a leaf's value in place (same shape; the dtype is kept), and graphs
+        recorded before are then stale. Writing into the array by index goes unseen; assign.
+        """
+        return self.node.value
+
+    @data.setter
+    def data(self, value: TensorLike) -> None:
+        node = self.node
+        if not isinstance(node, Leaf):
+            raise TypeError(
+                f"data: {node.describe()} was computed, so its value cannot be assigned; only "
+                "that of a leaf (a parameter or an input) can. Write x.detach() first."
+            )
+        array = backend_of(node.value).asarray(to_array(value), dtype=node.value.dtype)
+        if array.shape != node.shape:
+            raise ValueError(
+                f"data: {node.describe()} cannot take a value of shape {array.shape}; "
+                f"expected {node.shape}"
+            )
+        node.replace_value(array)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated by ``backward()`` on a leaf; None before, and elsewhere.
+
+        For the gradient of an intermediate result use ``tg.grad(loss, [h])``.
+        """
+        return self.node.grad if isinstance(self.node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        node = self.node
+        if not isinstance(node, Leaf):
+            raise TypeError(f"grad: {node.describe()} was computed; only leaves keep a gradient")
+        if value is not None and value.shape != node.shape:
+            raise ValueError(
+                f"grad: {node.describe()} cannot take a gradient of shape {value.shape}"
+            )
+        node.grad = value
+
+    @property
+    def name(self) -> str | None:
+        """What messages and drawings call it."""
+        return self.node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self.node.name = value
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.node.value.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size: int = self.node.value.size
+        return size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.node.value.dtype
+        return dtype
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow into it. Can be switched on a leaf only."""
+        return self.node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(self.node, Leaf):
+            raise TypeError(
+                f"requires_grad: {self.node.describe()} was computed; switch it on the leaves "
+                "that it was computed from, or write x.detach()"
+            )
+        if value:
+            require_float(self.dtype, "requires_grad")
+            if self.node.handle is None:
+                self.node.belongs_to(self)
+        self.node.requires_grad = bool(value)
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """A copy on the host as a NumPy array, cut from the graph."""
+        value = self.node.value
+        return np.array(backend_of(value).to_numpy(value))
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(
+                f"item(): {self.node.describe()} has {self.size} elements, not one; "
+                "write .numpy() for all of them"
+            )
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self.numpy().tolist()
+
+    def detach(self) -> Tensor:
+        """The same values (not copied) as a leaf that needs no gradient: cuts the graph here."""
+        return Tensor(Leaf(self.node.value, name=self.node.name))
+
+    def to(self, backend: str) -> Tensor:
+        """The tensor on another backend (``"numpy"``, ``"cupy"`` …); itself if it is there.
+
+        The move is recorded, so gradients flow back through it.
+        """
+        target = load_backend(backend, "Tensor.to()")
+        if backend_of(self.node.value) is target:
+            return self
+        return ops.transfer(self, backend=target.name)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The tensor in another dtype; the gradient comes back in this one's."""
+        return ops.cast(self, dtype=np.dtype(dtype))
+
+    def backward(self, grad: TensorLike = None) -> None:
+        """Add ∂self/∂leaf to ``.grad`` of every leaf that requires it.
+
+        Parameters
+        ----------
+        grad : tensor or array of the same shape, optional
+            ∂L/∂self; needed where ``self`` is not a single number.
+
+        Raises
+        ------
+        ValueError
+            For a tensor of several elements without ``grad``, or one that needs no gradient.
+        StaleGraphError
+            If a parameter was changed after the graph was recorded.
+        """
+        from tinygradrnn import gradients  # not loaded before it is needed: it stands below
+
+        gradients.backward(self, grad)
+
+    # ---------------------------------------------------------------- operators
+
+    def __add__(self, other: TensorLike) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(other, self)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.absolute(self)
+
+    def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return NotImplemented if other is None else ops.equal(self, other)
+
+    def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return NotImplemented if other is None else ops.not_equal(self, other)
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __iadd__(self, other: TensorLike) -> Tensor:
+        return self._in_place("+=", self + other)
+
+    def __isub__(self, other: TensorLike) -> Tensor:
+        return self._in_place("-=", self - other)
+
+    def __imul__(self, other: TensorLike) -> Tensor:
+        return self._in_place("*=", self * other)
+
+    def __itruediv__(self, other: TensorLike) -> Tensor:
+        return self._in_place("/=", self / other)
+
+    def _in_place(self, symbol: str, result: Tensor) -> Tensor:
+        """Rebind a computed tensor; change a parameter in place, under ``no_grad()`` only."""
+        node = self.node
+        if not (isinstance(node, Leaf) and node.requires_grad):
+            return result
+        if state.place.recording:
+            raise TypeError(
+                f"{symbol} on {node.describe()}: it is a parameter, and the graph that reads it "
+                f"would be wrong. To update it: `with tg.no_grad(): w {symbol} …`; to compute "
+                f"with it: `y = w {symbol[0]} …`"
+            )
+        self.data = result
+        return self
+
+    # ---------------------------------------------------------------- indexing and shape
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            f"{self.node.describe()} cannot be assigned into: the graph would no longer hold the "
+            "values it was computed with. Write F.where(mask, new, x), or build the tensor with "
+            "F.stack or F.concatenate; to set a parameter: w.data = array"
+        )
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d tensor; write .item() for its value")
+        return (self[i] for i in range(self.shape[0]))
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return ops.transpose(self, axes=None)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped: the transposed matrix of each of a batch."""
+        return self.swapaxes(-1, -2)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The same values in another shape; one size may be -1."""
+        return ops.reshape(self, shape=_one_or_many(shape))
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        """The axes in another order; reversed when none are given."""
+        order = _one_or_many(axes)
+        if order and sorted(a % max(self.ndim, 1) for a in order) != list(range(self.ndim)):
+            raise ValueError(
+                f"transpose: axes {order} are not an order of the {self.ndim} axes of "
+                f"{self.node.describe()}"
+            )
+        return ops.transpose(self, axes=order or None)
+
+    def swapaxes(self, first: int, second: int) -> Tensor:
+        """Two axes exchanged."""
+        n = self.ndim
+        if not (-n <= first < n and -n <= second < n):
+            raise ValueError(
+                f"swapaxes: axes {first} and {second} of {self.node.describe()}, which has {n} axes"
+            )
+        order = list(range(n))
+        order[first], order[second] = order[second], order[first]
+        return ops.transpose(self, axes=tuple(order))
+
+    def sum(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        """Σ over ``axis`` (all axes when None)."""
+        return ops.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        """The mean over ``axis`` (all axes when None)."""
+        return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        """The largest element; equal ones share the gradient equally."""
+        return ops.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        """The smallest element; equal ones share the gradient equally."""
+        return ops.min(self, axis=axis, keepdims=keepdims)
+
+    # ---------------------------------------------------------------- to Python and NumPy
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"bool() of {self.node.describe()}, which has {self.size} elements, is ambiguous; "
+                "write (…).numpy().all() or .any(), or F.where(condition, a, b) for a choice "
+                "element by element"
+            )
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.requires_grad:
+            raise TypeError(
+                f"NumPy was given {self.node.describe()}, which would cut it from the graph "
+                "silently; use tg.functional, or write x.numpy() where that is meant"
+            )
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), precision=4, separator=", ", prefix="tensor(")
+        notes = [f"shape {self.shape}", str(self.dtype)]
+        if self.name:
+            notes.insert(0, f"'{self.name}'")
+        if self.requires_grad:
+            notes.append("requires_grad" if self.node.is_leaf else f"from {self.node.op}")
+        return f"tensor({values}, {', '.join(notes)})"
+
+
+def _one_or_many(numbers: tuple[int | Sequence[int], ...]) -> Shape:
+    if len(numbers) == 1 and not isinstance(numbers[0], int | np.integer):
+        return tuple(numbers[0])
+    return numbers  # type: ignore[return-value]
+
+
+def require_float(dtype: np.dtype[Any], what: str) -> None:
+    """Raise TypeError unless gradients can flow through the dtype."""
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(
+            f"{what}: only floats can require a gradient, the data is {dtype}; "
+            "write tg.tensor(data, dtype='float32', requires_grad=True)"
+        )
+
+
+def to_array(data: TensorLike, dtype: Any = None) -> Array:
+    """Turn what the user gave into an array; NumPy arrays stay, Python floats become float32."""
+    if isinstance(data, Tensor):
+        array = data.node.value
+    elif hasattr(data, "dtype") and hasattr(data, "shape"):
+        array = np.asarray(data) if isinstance(data, np.generic) else data
+    else:
+        array = _from_python(data)
+    if dtype is not None and array.dtype != np.dtype(dtype):
+        array = array.astype(dtype)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"a tensor holds real numbers (floats, integers, booleans), not {array.dtype}"
+        )
+    return array
+
+
+def _from_python(data: Any) -> np.ndarray[Any, Any]:
+    first = data
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if isinstance(first, Tensor):
+        raise TypeError("a list of tensors is not a tensor; write F.stack([...]) to keep the graph")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"the data is not a rectangular array of numbers: {error}") from error
+    if array.dtype == np.float64 and not hasattr(first, "dtype"):
+        array = array.astype(np.float32)
+    return array
+
+
+def as_tensor(data: TensorLike) -> Tensor:
+    """The tensor itself, or the data as a leaf that needs no gradient (not copied)."""
+    if isinstance(data, Tensor):
+        return data
+    return Tensor(Leaf(get_backend().asarray(to_array(data))))
+
+
+def tensor(
+    data: TensorLike,
+    *,
+    requires_grad: bool = False,
+    name: str | None = None,
+    dtype: Any = None,
+) -> Tensor:
+    """Make a tensor on the active backend from a copy of the data.
+
+    Parameters
+    ----------
+    data : array, number or nested list of numbers
+        Python floats become float32, the floats of an array keep their dtype.
+    requires_grad : bool
+        Whether ``backward()`` fills its ``.grad``; floats only.
+    name : str, optional
+        What messages and drawings call it.
+    dtype : optional
+        For example ``"float64"``.
+
+    Raises
+    ------
+    TypeError
+        For complex numbers, strings, lists of tensors; for ``requires_grad`` on integers.
+    ValueError
+        For ragged lists.
+    """
+    array = to_array(data, dtype)
+    array = get_backend().asarray(array).copy()
+    made = Tensor(Leaf(array, name=name))
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+from tinygradrnn import ops  # noqa: E402 (ops is written in terms of Tensor, see the top)
