@@ -22,7 +22,17 @@ SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
 # except what has a line of its own. The package itself is its table of contents: it may import
 # anything, and be imported only by what comes after it.
 LAYERS = [
-    *("plugins", "backend", "recording", "tensors", "ops.base", "ops", "seeds", "functional"),
+    *(
+        "plugins",
+        "backend",
+        "recording",
+        "arrays",
+        "tensors",
+        "ops.base",
+        "ops",
+        "seeds",
+        "functional",
+    ),
     *("gradients", "graph", "checks"),
     *("nn.states", "nn.initialisers", "nn.modules", "nn.layers", "nn.cells.base", "nn.cells"),
     *("nn.rnn", "nn.stacks", "nn"),

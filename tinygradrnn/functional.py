@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygradrnn import ops, seeds
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.recording import Leaf
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
 Reduction = Literal["mean", "sum", "none"]
@@ -111,10 +112,10 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 def unstacked(x: Tensor, position: int, axis: int) -> Tensor:
     """One slice along an axis; of a stack, the very tensor that was stacked there."""
     node = x.node
-    axis %= x.ndim
-    if node.op == "stack" and node.settings["axis"] % x.ndim == axis:
+    axis %= len(node.value.shape)
+    if node.operation is ops.stack and node.settings["axis"] % x.ndim == axis:
         return Tensor(node.inputs[position])
-    return x[(slice(None),) * axis + (position,)]
+    return ops.take(x, index=(slice(None),) * axis + (position,))
 
 
 def pad(x: TensorLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:

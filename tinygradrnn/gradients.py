@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from tinygradrnn import ops
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops import Part
 from tinygradrnn.ops.base import user_line, what_is_wrong
 from tinygradrnn.recording import Array, Leaf, Node, Place, at, no_grad, state
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 by_order = attrgetter("order")
 
@@ -50,33 +51,17 @@ def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
     return sorted(seen, key=by_order)
 
 
-class Ledger(Protocol):
-    """Holds the gradients that have arrived so far, by node."""
-
-    def value(self, node: Node) -> Any:
-        """What a gradient rule is given for a node."""
-        ...
-
-    def add(self, node: Node, term: Any) -> Any:
-        """Add what one reader sends to a node."""
-        ...
-
-    def take(self, node: Node) -> Any:
-        """The complete gradient of a node, forgotten here; None if nothing arrived."""
-        ...
-
-
 class ArrayLedger:
-    """Gradients as arrays, summed in place once the array is the ledger's own."""
+    """The gradients that have arrived so far, as arrays; summed in place once they are our own."""
+
+    records = False
 
     def __init__(self) -> None:
         self.totals: dict[Node, Array] = {}
         self.own: set[Node] = set()
 
-    def value(self, node: Node) -> Array:
-        return node.value
-
     def add(self, node: Node, term: Any) -> None:
+        """Add what one reader sends to a node."""
         total = self.totals.get(node)
         if type(term) is Part:
             if node not in self.own:
@@ -94,25 +79,27 @@ class ArrayLedger:
             self.own.add(node)
 
     def take(self, node: Node) -> Array | None:
+        """The complete gradient of a node, forgotten here; None if nothing arrived."""
         return self.totals.pop(node, None)
 
 
 class RecordingLedger:
-    """Gradients as tensors: the backward pass becomes a graph of its own.
+    """The same as tensors: the backward pass becomes a graph of its own.
 
     Where several meet, one ``accumulate`` node sums them, so that each term stays visible.
     """
 
+    records = True
+
     def __init__(self) -> None:
         self.terms: dict[Node, list[Any]] = {}
 
-    def value(self, node: Node) -> Any:
-        return Tensor(node) if hasattr(node.value, "shape") else node.value
-
     def add(self, node: Node, term: Any) -> None:
+        """Add what one reader sends to a node."""
         self.terms.setdefault(node, []).append(term)
 
     def take(self, node: Node) -> Tensor | None:
+        """The complete gradient of a node, forgotten here; None if nothing arrived."""
         terms = self.terms.pop(node, None)
         if terms is None:
             return None
@@ -140,6 +127,9 @@ def beside(node: Node, argument: int | None) -> Place:
     )
 
 
+Ledger = ArrayLedger | RecordingLedger
+
+
 def walk(
     seeds: dict[Node, Any], ledger: Ledger, towards: Sequence[Node] | None = None
 ) -> Iterator[tuple[Node, Any, list[Any]]]:
@@ -164,41 +154,56 @@ def walk(
     reached = set(nodes) if towards is None else _between(nodes, towards)
     for node, seed in seeds.items():
         ledger.add(node, seed)
-    recording = isinstance(ledger, RecordingLedger)
+    add, take, records = ledger.add, ledger.take, ledger.records
     debugging = state.place.debugging
     for node in reversed(nodes):
-        gradient = ledger.take(node)
+        gradient = take(node)
         if gradient is None:
             continue
-        operation = node.operation
         sent: list[Any] = []
-        if operation is not None and node in reached:
-            inputs = node.inputs
-            out = ledger.value(node)
-            arguments = [ledger.value(source) for source in inputs]
-            for position, source in enumerate(inputs):
-                if source.changed > node.order:
-                    raise StaleGraphError(stale(node, source))
-                if source not in reached or not operation.differentiates(position):
-                    sent.append(None)
-                    continue
-                try:
-                    if recording:
+        inputs = node.inputs
+        if inputs and node in reached:
+            rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
+            settings = node.settings
+            out: Any = Tensor(node) if records else node.value
+            arguments = list(map(operand, inputs)) if records else [i.value for i in inputs]
+            try:
+                for position, source in enumerate(inputs):
+                    if source.changed > node.order:
+                        raise StaleGraphError(stale(node, source))
+                    rule = rules[position]
+                    if rule is None or source not in reached:
+                        sent.append(None)
+                        continue
+                    if records:
                         with at(beside(node, position)):
-                            term = operation.term(position, gradient, node, out, arguments)
-                            term = fitted(term, source)
+                            term = fitted(rule(gradient, out, *arguments, **settings), source)
                     else:
-                        term = operation.term(position, gradient, node, out, arguments)
-                        term = fitted(term, source)
-                except Exception as error:
-                    error.add_note(f"in the gradient of {recorded(node)}")
-                    raise
-                if debugging:
-                    refuse_nonfinite(term, node)
-                if term is not None:
-                    ledger.add(source, term)
-                sent.append(term)
+                        term = rule(gradient, out, *arguments, **settings)
+                        if type(term) is not Part and term.shape != source.value.shape:
+                            term = fitted(term, source)
+                    if debugging:
+                        refuse_nonfinite(term, node)
+                    add(source, term)
+                    sent.append(term)
+            except StaleGraphError:
+                raise
+            except Exception as error:
+                error.add_note(f"in the gradient of {recorded(node)}")
+                raise
         yield node, gradient, sent
+
+
+def operand(node: Node) -> Any:
+    """What a recorded gradient rule reads for a node: a tensor, or a number as it is."""
+    return Tensor(node) if hasattr(node.value, "shape") else node.value
+
+
+def fitted(term: Any, source: Node) -> Any:
+    """Undo broadcasting: sum a term to the shape of the input it is sent to."""
+    if type(term) is Part or term.shape == source.shape:
+        return term
+    return ops.sum_to(term, shape=source.shape)
 
 
 def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
@@ -208,13 +213,6 @@ def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
         if node not in reached and any([source in reached for source in node.inputs]):
             reached.add(node)
     return reached
-
-
-def fitted(term: Any, source: Node) -> Any:
-    """Undo broadcasting: sum a term to the shape of the input it is sent to."""
-    if type(term) is Part or term is None or term.shape == source.shape:
-        return term
-    return ops.sum_to(term, shape=source.shape)
 
 
 def recorded(node: Node) -> str:
@@ -234,8 +232,6 @@ def stale(node: Node, leaf: Node) -> str:
 def refuse_nonfinite(term: Any, node: Node) -> None:
     """Under ``debug()``: raise if a gradient holds NaN or infinity."""
     values = term.values if isinstance(term, Part) else term
-    if values is None:
-        return
     array = values.data if isinstance(values, Tensor) else values
     if not bool(backend_of(array).xp.isfinite(array).all()):
         raise ops.NonFiniteError(

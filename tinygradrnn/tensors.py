@@ -7,15 +7,16 @@ written in terms of tensors. The import stands at the end of the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
 
+from tinygradrnn.arrays import TensorLike, require_float, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
 from tinygradrnn.recording import Array, Leaf, Node, state
 
 Shape = tuple[int, ...]
-TensorLike = Any  # a Tensor, an array, a Python number or (nested) list of numbers
 
 
 class Tensor:
@@ -48,8 +49,8 @@ class Tensor:
         node = self.node
         if not isinstance(node, Leaf):
             raise TypeError(
-                f"data: {node.describe()} was computed, so its value cannot be assigned; only "
-                "that of a leaf (a parameter or an input) can. Write x.detach() first."
+                f"data: {node.describe()} was computed, so its value cannot be assigned; only a "
+                "leaf's can. Write x.detach() first."
             )
         array = backend_of(node.value).asarray(to_array(value), dtype=node.value.dtype)
         if array.shape != node.shape:
@@ -57,7 +58,7 @@ class Tensor:
                 f"data: {node.describe()} cannot take a value of shape {array.shape}; "
                 f"expected {node.shape}"
             )
-        node.replace_value(array)
+        node.replace_value(array.copy())  # never an array that the user goes on to use
 
     @property
     def grad(self) -> Tensor | None:
@@ -98,8 +99,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        size: int = self.node.value.size
-        return size
+        return prod(self.node.value.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -137,10 +137,6 @@ class Tensor:
                 "write .numpy() for all of them"
             )
         return self.numpy().item()
-
-    def tolist(self) -> Any:
-        """The values as nested Python lists."""
-        return self.numpy().tolist()
 
     def detach(self) -> Tensor:
         """The same values (not copied) as a leaf that needs no gradient: cuts the graph here."""
@@ -308,23 +304,17 @@ class Tensor:
 
     def transpose(self, *axes: int | Sequence[int]) -> Tensor:
         """The axes in another order; reversed when none are given."""
-        order = _one_or_many(axes)
-        if order and sorted(a % max(self.ndim, 1) for a in order) != list(range(self.ndim)):
-            raise ValueError(
-                f"transpose: axes {order} are not an order of the {self.ndim} axes of "
-                f"{self.node.describe()}"
-            )
-        return ops.transpose(self, axes=order or None)
+        return ops.transpose(self, axes=_one_or_many(axes) or None)
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """Two axes exchanged."""
-        n = self.ndim
-        if not (-n <= first < n and -n <= second < n):
+        order = list(range(self.ndim))
+        try:
+            order[first], order[second] = order[second], order[first]
+        except IndexError:
             raise ValueError(
-                f"swapaxes: axes {first} and {second} of {self.node.describe()}, which has {n} axes"
-            )
-        order = list(range(n))
-        order[first], order[second] = order[second], order[first]
+                f"swapaxes: {self.node.describe()} has no axes {first} and {second}"
+            ) from None
         return ops.transpose(self, axes=tuple(order))
 
     def sum(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
@@ -370,9 +360,8 @@ class Tensor:
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), precision=4, separator=", ", prefix="tensor(")
-        notes = [f"shape {self.shape}", str(self.dtype)]
-        if self.name:
-            notes.insert(0, f"'{self.name}'")
+        notes = [f"'{self.name}'"] if self.name else []
+        notes += [f"shape {self.shape}", str(self.dtype)]
         if self.requires_grad:
             notes.append("requires_grad" if self.node.is_leaf else f"from {self.node.op}")
         return f"tensor({values}, {', '.join(notes)})"
@@ -382,47 +371,6 @@ def _one_or_many(numbers: tuple[int | Sequence[int], ...]) -> Shape:
     if len(numbers) == 1 and not isinstance(numbers[0], int | np.integer):
         return tuple(numbers[0])
     return numbers  # type: ignore[return-value]
-
-
-def require_float(dtype: np.dtype[Any], what: str) -> None:
-    """Raise TypeError unless gradients can flow through the dtype."""
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(
-            f"{what}: only floats can require a gradient, the data is {dtype}; "
-            "write tg.tensor(data, dtype='float32', requires_grad=True)"
-        )
-
-
-def to_array(data: TensorLike, dtype: Any = None) -> Array:
-    """Turn what the user gave into an array; NumPy arrays stay, Python floats become float32."""
-    if isinstance(data, Tensor):
-        array = data.node.value
-    elif hasattr(data, "dtype") and hasattr(data, "shape"):
-        array = np.asarray(data) if isinstance(data, np.generic) else data
-    else:
-        array = _from_python(data)
-    if dtype is not None and array.dtype != np.dtype(dtype):
-        array = array.astype(dtype)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"a tensor holds real numbers (floats, integers, booleans), not {array.dtype}"
-        )
-    return array
-
-
-def _from_python(data: Any) -> np.ndarray[Any, Any]:
-    first = data
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    if isinstance(first, Tensor):
-        raise TypeError("a list of tensors is not a tensor; write F.stack([...]) to keep the graph")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(f"the data is not a rectangular array of numbers: {error}") from error
-    if array.dtype == np.float64 and not hasattr(first, "dtype"):
-        array = array.astype(np.float32)
-    return array
 
 
 def as_tensor(data: TensorLike) -> Tensor:

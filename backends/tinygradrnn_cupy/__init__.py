@@ -96,8 +96,8 @@ class CuPyBackend:
         else:
             rows = xp.arange(target.size).reshape(target.shape)[entries]
             shape = rows.shape
-        if rows.size:
-            terms = xp.broadcast_to(xp.asarray(values, target.dtype), shape)
+        terms = xp.broadcast_to(xp.asarray(values, target.dtype), shape)
+        if terms.size:
             self._add_rows(target, rows, terms)
 
     def synchronize(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "torch"
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from recording import FOLDER, Recording, generator, uniform
@@ -72,7 +72,7 @@ def record_layer(
     loss = (y * torch.from_numpy(factor)).sum()
     for state in final:
         loss = loss + 0.5 * (state**2).sum()
-    loss.backward()
+    torch.autograd.backward(loss)
 
     recording.add_config(
         case,

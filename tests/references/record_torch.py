@@ -126,7 +126,7 @@ def record_recurrent(
     loss = (y * torch.from_numpy(factor)).sum()
     for state in states.values():
         loss = loss + 0.5 * (state**2).sum()
-    loss.backward()
+    torch.autograd.backward(loss)
 
     recording.add_config(
         case,
@@ -345,7 +345,7 @@ def record_function(
     leaves = {name: leaf(value) for name, value in inputs.items()}
     value = function(*leaves.values())
     factor = np.array(1.0) if value.ndim == 0 else uniform(generator(case), value.shape)
-    (value * torch.from_numpy(factor)).sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward((value * torch.from_numpy(factor)).sum())
     recording.add_config(case, **config)
     for name, tensor in leaves.items():
         recording.add(f"{case}/{name}", to_numpy(tensor))
@@ -589,9 +589,9 @@ def record_ctc_case(
         if not bool(torch.isfinite(value).all()):
             continue  # no alignment fits: the loss is infinite and has no gradient
 
-        (value * weight).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward((value * weight).sum())
         recording.add(f"{name}/grad/logits", gradient(scores))
-        (native(free) * weight).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward((native(free) * weight).sum())
         recording.add(f"{name}/grad/log_probs_torch", gradient(free))
         free.grad = None
         mine = ctc_by_recursion(free, padded, frames, lengths, blank)
@@ -600,7 +600,7 @@ def record_ctc_case(
         elif reduction == "sum":
             mine = mine.sum()
         torch.testing.assert_close(mine, value, rtol=1e-12, atol=1e-12)
-        (mine * weight).sum().backward()
+        torch.autograd.backward((mine * weight).sum())
         recording.add(f"{name}/grad/log_probs", gradient(free))
 
 

@@ -171,7 +171,9 @@ class _Group:
         column, row = self.of[n], self.row[n]
         kids = self._kids(n)
         deepest = sorted(kids, key=lambda m: (self._lowest(m), -m))
-        main = next((m for m in deepest if column.free(self.row[m], row - 1)), None)
+        main = next(
+            (m for m in deepest if self.row[m] < row and column.free(self.row[m], row - 1)), None
+        )
         found = []
         if main is not None:
             for between in range(self.row[main], row):

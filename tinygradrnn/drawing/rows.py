@@ -216,7 +216,7 @@ class _Solver:
                 return
 
     def settle(self) -> None:
-        """Lift what has more readers than sources (inputs, above all) up to its readers."""
+        """Lift inputs, and what is computed from nothing but them, up to their readers."""
         after: dict[int, list[tuple[int, int]]] = {n: [] for n in self.row}
         before: dict[int, list[int]] = {n: [] for n in self.row}
         for low, high, step in self.constraints:
@@ -234,9 +234,9 @@ class _Solver:
                     for high, step in after[m]
                     if high not in lifted
                 ]
-                inwards = sum(low not in lifted for m in lifted for low in before[m])
+                inwards = any(low not in lifted for m in lifted for low in before[m])
                 taken = {self.row[head] for head in self.lane_heads}
-                if len(slack) > inwards:
+                if slack and not inwards:
                     for lift in range(min(slack), 0, -1):
                         if taken.isdisjoint(self.row[m] + lift for m in lifted):
                             self.row.update({m: self.row[m] + lift for m in lifted})

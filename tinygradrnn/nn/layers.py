@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn import functional as F
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn import initialisers
 from tinygradrnn.nn.modules import Module, Parameter
 from tinygradrnn.recording import timestep
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 ACTIVATIONS = {
     "tanh": F.tanh,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any, Self
 
 import numpy as np
 
+from tinygradrnn.arrays import TensorLike, require_float, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
-from tinygradrnn.recording import Leaf, scope
-from tinygradrnn.tensors import Tensor, TensorLike, require_float, to_array
+from tinygradrnn.recording import Array, Leaf, scope
+from tinygradrnn.tensors import Tensor
 
 
 class Parameter(Tensor):
@@ -38,13 +40,41 @@ class Parameter(Tensor):
         leaf.belongs_to(self)
         self.path: str | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For ``copy.deepcopy`` and pickle: the values and names, not the graph."""
+        return _parameter, (self.data, self.name, self.path, self.requires_grad)
+
+
+def _parameter(
+    array: Array, name: str | None, path: str | None, requires_grad: bool
+) -> Parameter:
+    """A parameter around an array, on the backend where the array lives."""
+    made = Parameter.__new__(Parameter)
+    Tensor.__init__(made, Leaf(array, requires_grad, name))
+    made.node.belongs_to(made)
+    made.path = path
+    return made
+
+
+def held(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+    """The parameters and modules in an attribute: itself, or in lists, tuples and dicts."""
+    if isinstance(value, Parameter | Module):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for position, part in enumerate(value):
+            yield from held(f"{name}.{position}", part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from held(f"{name}.{key}", part)
+
 
 class Module:
     """A part of a network: parameters and other modules, found through its attributes.
 
     A subclass assigns them in ``__init__`` and computes in ``forward``. Parameters are listed in
-    the order of assignment; one that is shared is listed once, under its first name. Lists and
-    tuples of modules count too. What runs inside a module is recorded under a scope with its name.
+    the order of assignment; one that is shared is listed once, under its first name. Those in
+    lists, tuples and dicts count too. What runs inside a module is recorded under a scope with its
+    name.
     """
 
     training = True
@@ -58,21 +88,18 @@ class Module:
             return self.forward(*inputs, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        held = vars(self).get(name)
-        if isinstance(held, Parameter) and not isinstance(value, Parameter) and value is not None:
-            held.data = value  # cell.W_x = array sets the values
+        before = vars(self).get(name)
+        if isinstance(before, Parameter) and not isinstance(value, Parameter) and value is not None:
+            before.data = value  # cell.W_x = array sets the values
             return
         object.__setattr__(self, name, value)
-        if isinstance(value, Parameter):
-            if value.name is None:
-                value.name = name
-            value.path = name
-        elif isinstance(value, Module):
-            value._adopt(name)
-        elif isinstance(value, list | tuple):
-            for position, part in enumerate(value):
-                if isinstance(part, Module):
-                    part._adopt(f"{name}.{position}")
+        for path, part in held(name, value):
+            if isinstance(part, Module):
+                part._adopt(path)
+                continue
+            part.name = part.name or path
+            if part.path is None:  # one that is shared keeps its first
+                part.path = before.path if isinstance(before, Parameter) else path
 
     def _adopt(self, name: str) -> None:
         """Take the name that the parent gives, and lengthen the paths of the parameters."""
@@ -83,15 +110,16 @@ class Module:
 
     # ---------------------------------------------------------------- what it holds
 
+    def _parts(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """The parameters and modules held directly, by name."""
+        for name, value in vars(self).items():
+            yield from held(name, value)
+
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules held directly, by name."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list | tuple):
-                for position, part in enumerate(value):
-                    if isinstance(part, Module):
-                        yield f"{name}.{position}", part
+        for name, part in self._parts():
+            if isinstance(part, Module):
+                yield name, part
 
     def modules(self) -> Iterator[Module]:
         """The module itself and all below it, each once."""
@@ -107,20 +135,18 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters by path (``"rnn.cell.W_x"``), each once, in the order of assignment."""
         seen: set[int] = set()
-        for path, parameter in self._all_parameters(""):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield path, parameter
-
-    def _all_parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
-        for name, value in vars(self).items():
-            parts = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
-            for position, part in parts:
-                path = f"{prefix}{name}" if position is None else f"{prefix}{name}.{position}"
-                if isinstance(part, Parameter):
-                    yield path, part
-                elif isinstance(part, Module):
-                    yield from part._all_parameters(f"{path}.")
+        waiting: list[tuple[str, Parameter | Module]] = [("", self)]
+        while waiting:
+            path, part = waiting.pop()
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            if isinstance(part, Parameter):
+                yield path, part
+            else:
+                prefix = f"{path}." if path else ""
+                inside = [(prefix + name, below) for name, below in part._parts()]
+                waiting.extend(reversed(inside))
 
     def parameters(self) -> list[Parameter]:
         """The parameters, each once."""
@@ -201,9 +227,12 @@ class Module:
             parameter.requires_grad = True
         return self
 
+    @recursive_repr()
     def __repr__(self) -> str:
-        inside = [f"{name} {p.shape}" for name, p in vars(self).items() if isinstance(p, Parameter)]
-        inside += [f"{name}: {child!r}" for name, child in self.children()]
+        inside = [
+            f"{name} {part.shape}" if isinstance(part, Parameter) else f"{name}: {part!r}"
+            for name, part in self._parts()
+        ]
         return f"{type(self).__name__}({', '.join(inside)})"
 
 

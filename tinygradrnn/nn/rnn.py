@@ -9,12 +9,13 @@ import numpy as np
 
 from tinygradrnn import functional as F
 from tinygradrnn import ops
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.nn.cells.base import Cell, check_input, checked_state
 from tinygradrnn.nn.modules import Module, Parameter
-from tinygradrnn.nn.states import State, map_state, named_tensors
+from tinygradrnn.nn.states import State, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import Leaf, cell_scope, timestep
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 Lengths = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -127,8 +128,7 @@ class RNN(Module):
         self, state: State, dropped: Tensor | None, x: Tensor, t: int, valid: Lengths | None
     ) -> tuple[State, Tensor]:
         x_t = F.unstacked(x, t, axis=1)
-        if x_t.name is None:
-            x_t.name = "x"
+        name_nodes(x_t, "x")
         entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)
         new = self.cell.transition(entering, x_t)
         y = self.cell.output(new)
@@ -136,9 +136,7 @@ class RNN(Module):
             runs = self._column(valid > t, y)
             new = map_state(lambda after, before: ops.where(runs, after, before), new, state)
             y = ops.where(runs, y, 0.0)
-        for name, tensor in named_tensors(new):
-            if tensor.name is None:
-                tensor.name = name
+        name_nodes(new)
         return new, y
 
     def _start(self, state: State, batch: int) -> State:
@@ -149,9 +147,7 @@ class RNN(Module):
                 self.cell.initial_state(batch),
             )
         start = checked_state(self.cell, state, batch)
-        for name, tensor in named_tensors(start):
-            if tensor.name is None:
-                tensor.name = name
+        name_nodes(start)
         return start
 
     def _mask(self, state: State) -> Tensor | None:

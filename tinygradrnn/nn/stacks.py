@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygradrnn import functional as F
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.modules import Module
 from tinygradrnn.nn.rnn import RNN, RNNOutput, last_of
 from tinygradrnn.nn.states import State, describe
 from tinygradrnn.recording import timestep
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda a, b: F.concatenate([a, b], axis=-1),

@@ -28,6 +28,17 @@ def named_tensors(state: State, prefix: str = "s") -> Iterator[tuple[str, Tensor
         yield from named_tensors(part, fields[position] if fields else f"{prefix}{position + 1}")
 
 
+def name_nodes(state: State, name: str = "s") -> None:
+    """Give the tensors of a state their names, unless they have one."""
+    if isinstance(state, Tensor):
+        node = state.node
+        if node.name is None:
+            node.name = name
+        return
+    for part_name, tensor in named_tensors(state, name):
+        name_nodes(tensor, part_name)
+
+
 def detach(state: State) -> State:
     """The same state cut from the graph: truncated BPTT carries values on, not gradients.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import backend_of, backend_of_type, common_backend
+from tinygradrnn.arrays import to_array
+from tinygradrnn.backend import backend_of, common_backend
 from tinygradrnn.recording import Array, Leaf, Node, state
-from tinygradrnn.tensors import Tensor, to_array
+from tinygradrnn.tensors import Tensor
 
 Rule = Callable[..., Any]
 NUMBERS = frozenset((float, int, bool))
@@ -51,7 +53,7 @@ class Op:
     lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, label="×")``
     """
 
-    __slots__ = ("each", "forward", "label", "name", "problem", "rules")
+    __slots__ = ("blind", "differentiable", "forward", "label", "name", "problem", "rules")
 
     def __init__(
         self,
@@ -64,9 +66,10 @@ class Op:
     ) -> None:
         self.name = name
         self.forward = forward
-        self.rules = rules
-        self.each = each
+        self.rules: Sequence[Rule | None] | EachRule = rules if each is None else EachRule(each)
         self.label = label or name
+        self.differentiable = bool(rules) or each is not None
+        self.blind = frozenset(i for i, rule in enumerate(rules) if rule is None)
         self.problem = problem
 
     def __repr__(self) -> str:
@@ -87,30 +90,26 @@ class Op:
                 break
         else:
             return self.compute(arguments, settings)  # type: ignore[no-any-return]
-        inputs = tuple(
-            [a.node if isinstance(a, Tensor) else constant(a, arguments) for a in arguments]
-        )
-        values = [node.value for node in inputs]
+        inputs: list[Node] = []
+        values: list[Array] = []
+        records = False
+        for position, argument in enumerate(arguments):
+            node = argument.node if isinstance(argument, Tensor) else constant(argument, arguments)
+            inputs.append(node)
+            values.append(node.value)
+            if node.requires_grad and position not in self.blind:
+                records = True
         value = self.compute(values, settings, inputs)
         if isinstance(value, np.generic):  # NumPy's reductions give scalars, CuPy's 0-d arrays
             value = np.asarray(value)
         place = state.place
-        if place.recording and self.records(inputs):
-            node = Node(self, inputs, settings, value, place, True)
+        if records and place.recording and self.differentiable:
+            node = Node(self, tuple(inputs), settings, value, place, True)
         else:
             node = Leaf(value)
         if place.debugging:
             inspect(self, node, value)
         return Tensor(node)
-
-    def records(self, inputs: Sequence[Node]) -> bool:
-        """Whether a gradient can flow through to any of the inputs."""
-        if self.each is not None:
-            return any([node.requires_grad for node in inputs])
-        for node, rule in zip(inputs, self.rules, strict=False):
-            if node.requires_grad and rule is not None:
-                return True
-        return False
 
     def compute(
         self,
@@ -122,13 +121,13 @@ class Op:
         kind = None
         for value in values:
             if type(value) is not kind and type(value) not in NUMBERS:
-                if kind is not None:
-                    common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
-                else:
+                if kind is None:
                     kind = type(value)
+                else:
+                    common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
         try:
-            xp = backend_of_type[kind].xp if kind in backend_of_type else xp_of(values)
-            return self.forward(xp, *values, **settings)
+            xp = array_modules.get(kind) or xp_of(values)
+            return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except (ValueError, IndexError, TypeError) as error:
             given = [node.describe() for node in inputs] if inputs else map(describe, values)
             raise type(error)(self.explain(error, values, list(given), settings)) from error
@@ -141,24 +140,25 @@ class Op:
         why = self.problem(*[np.shape(v) for v in values], **settings) if self.problem else None
         return f"{self.name} of {listed}: {why or error}"
 
-    def term(self, position: int, g: Any, node: Node, out: Any, arguments: Sequence[Any]) -> Any:
-        """The gradient that an application of this operation sends to one of its inputs."""
-        if self.each is not None:
-            return self.each(position, g, out, *arguments, **node.settings)
-        rule = self.rules[position]
-        assert rule is not None
-        return rule(g, out, *arguments, **node.settings)
 
-    def differentiates(self, position: int) -> bool:
-        """Whether there is a gradient with respect to the argument at this position."""
-        if self.each is not None:
-            return True
-        return position < len(self.rules) and self.rules[position] is not None
+class EachRule:
+    """The rules of an operation of any number of arguments, read like a tuple."""
+
+    def __init__(self, each: Rule) -> None:
+        self.each = each
+
+    def __getitem__(self, position: int) -> Rule:
+        return partial(self.each, position)
+
+
+array_modules: dict[type | None, Any] = {}
 
 
 def xp_of(values: Sequence[Array]) -> Any:
     """The array module of the first array among the values."""
-    return backend_of(next(v for v in values if type(v) not in NUMBERS)).xp
+    array = next(v for v in values if type(v) not in NUMBERS)
+    xp = array_modules[type(array)] = backend_of(array).xp
+    return xp
 
 
 def constant(value: Any, beside: Sequence[Any]) -> Leaf:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
 from tinygradrnn.recording import Array
-from tinygradrnn.tensors import Tensor, to_array
+from tinygradrnn.tensors import Tensor
 
 Index = tuple[Any, ...]
 
@@ -51,7 +52,7 @@ def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]
 take = Op(
     "getitem",
     lambda xp, x, *arrays, index: x[filled(index, arrays)],
-    each=lambda k, g, y, x, *arrays, index: Part(g, index, arrays) if k == 0 else None,
+    each=lambda k, g, y, x, *arrays, index: Part(g, index, arrays),  # arrays get no gradient
     label="slice",
 )
 
@@ -90,6 +91,9 @@ def _accumulate_rule(
 accumulate = Op("accumulate", _accumulate, each=_accumulate_rule, label="Σ")
 
 
+BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+
+
 def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]`` with NumPy's basic and integer-array indexing.
 
@@ -98,49 +102,46 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     IndexError
         For an index out of range, too many indices, or one of another kind.
     """
-    parts = list(index) if isinstance(index, tuple) else [index]
+    parts = index if isinstance(index, tuple) else (index,)
+    for part in parts:
+        if type(part) not in BASIC:
+            break
+    else:
+        return take(x, index=parts)
+    filled_in: list[Any] = []
     arrays: list[Array] = []
     axis = 0
-    named = sum(part is not None and part is not Ellipsis for part in parts)
     for position, part in enumerate(parts):
-        if part is None:
-            continue
         if part is Ellipsis:
             axis = x.ndim - sum(p is not None for p in parts[position + 1 :])
-            continue
-        if hasattr(part, "__len__"):
-            part = to_array(part)
-            if part.dtype.kind == "b":
+        elif hasattr(part, "__len__"):
+            array = to_array(part)
+            if array.dtype.kind == "b":
                 raise IndexError(
                     f"{x.node.describe()} cannot be indexed by a mask: the shape of the result "
                     "would depend on values. Write F.where(mask, x, 0.0), or give the positions: "
                     "x[mask.nonzero()]"
                 )
             if axis < x.ndim:
-                check_indices(part, x.shape[axis], f"index {position} into {x.node.describe()}")
-            parts[position] = Hole(len(arrays))
-            arrays.append(backend_of(x.node.value).asarray(part))
-        elif not isinstance(part, slice):
-            parts[position] = _as_int(part, x, axis)
-        axis += 1
-    if named > x.ndim:
-        raise IndexError(f"{named} indices are too many for {x.node.describe()}")
-    return take(x, *arrays, index=tuple(parts))
+                check_indices(array, x.shape[axis], f"index {position} into {x.node.describe()}")
+            part = Hole(len(arrays))
+            arrays.append(backend_of(x.node.value).asarray(array))
+        elif part is not None and not isinstance(part, slice):
+            part = as_int(part, x)
+        axis += part is not None and part is not Ellipsis
+        filled_in.append(part)
+    return take(x, *arrays, index=tuple(filled_in))
 
 
-def _as_int(part: Any, x: Tensor, axis: int) -> int:
+def as_int(part: Any, x: Tensor) -> int:
+    """An index that is one integer, of whichever type."""
     if isinstance(part, bool) or not hasattr(part, "__index__"):
         raise IndexError(
             f"{x.node.describe()} cannot be indexed by {part!r}; use integers, slices, None, … "
             "or integer arrays"
         )
-    i: int = part.__index__()
-    if axis < x.ndim and not -x.shape[axis] <= i < x.shape[axis]:
-        raise IndexError(
-            f"index {i} is out of range for axis {axis} of {x.node.describe()}, "
-            f"which has size {x.shape[axis]}"
-        )
-    return i
+    number: int = part.__index__()
+    return number
 
 
 def check_indices(array: Array, size: int, what: str) -> None:

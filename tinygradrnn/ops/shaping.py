@@ -31,7 +31,13 @@ def _untransposed(g: Any, y: Any, x: Any, axes: Shape | None) -> Any:
     return transpose(g, axes=inverse)
 
 
-transpose: Op = Op("transpose", lambda xp, x, axes: x.transpose(axes), _untransposed, label="ᵀ")
+transpose: Op = Op(
+    "transpose",
+    lambda xp, x, axes: x.transpose(axes),
+    _untransposed,
+    label="ᵀ",
+    problem=lambda shape, axes: f"{axes} is not an order of its {len(shape)} axes",
+)
 broadcast_to = Op(
     "broadcast_to",
     lambda xp, x, shape: xp.broadcast_to(x, shape),
@@ -42,6 +48,8 @@ broadcast_to = Op(
 
 
 def _sum_to(xp: Any, x: Array, shape: Shape) -> Array:
+    if x.size == prod(shape):
+        return x.reshape(shape)
     extra = len(x.shape) - len(shape)
     repeated = tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
     return x.sum(axis=(*range(extra), *repeated), keepdims=True).reshape(shape)

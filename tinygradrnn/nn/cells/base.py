@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.nn.modules import Module
 from tinygradrnn.nn.states import State, alike, describe
 from tinygradrnn.recording import Leaf, scope
-from tinygradrnn.tensors import Tensor, TensorLike, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 
 class Cell(Module):

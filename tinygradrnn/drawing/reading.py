@@ -1,0 +1,176 @@
+"""Where every node of a graph stands in time: its step, its layer, its likes in other steps.
+
+All of it is derived from the graph. A value that one step computes and the next one reads is a
+state; the slot it is computed in, and the places it is read at, are the same in every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinygradrnn.drawing.records import Step
+from tinygradrnn.recording import Node
+
+Slot = tuple[int | None, tuple[str, ...], str, int]
+Use = tuple[Node, int]  # a reader, and which of its inputs
+
+
+class Reading:
+    """The nodes of a graph with their places in time.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        In recorded order.
+
+    Attributes
+    ----------
+    readers : dict of Node to list of Use
+    step : dict of Node to Step
+        Of the nodes that belong to a step.
+    group : dict of Node to int
+        The recurrent layer that a node belongs to, counted from 0.
+    slot : dict of Node to Slot
+        Of the nodes that belong to a step: which one it is within its step.
+    states : dict of Slot to bool
+        The slots that the next step reads; True for a layer that runs backwards in time.
+    carried : dict of (Slot, int) to Slot
+        Which input of which slot reads a state of another step (or its initial value).
+    steps : list of Step
+        In time order.
+    regular : bool
+        Whether every step reads only itself and its neighbour.
+    """
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
+        self.readers: dict[Node, list[Use]] = {node: [] for node in nodes}
+        for node in nodes:
+            for position, source in enumerate(node.inputs):
+                self.readers[source].append((node, position))
+        self.label = {n: n.timestep for n in nodes if n.timestep is not None}
+        self.group = self._groups()
+        self.slot: dict[Node, Slot] = {}
+        self.states: dict[Slot, bool] = {}
+        self.carried: dict[tuple[Slot, int], Slot] = {}
+        self.regular = True
+        self._name_slots()
+        self._find_states()
+        self._adopt()
+        self._find_single_states()
+        self.step = self._phases()
+        self.steps = sorted(set(self.step.values()))
+
+    # ---------------------------------------------------------------- layers
+
+    def _groups(self) -> dict[Node, int]:
+        """Number the recurrent layers: a cell that starts over is another layer."""
+        found: dict[Node, int] = {}
+        latest: dict[tuple[str, ...], tuple[int, set[int], int]] = {}
+        count = 0
+        for node in self.nodes:
+            cell, label = node.cell, node.timestep
+            if cell is None or label is None:
+                continue
+            current, visited, group = latest.get(cell, (label, set(), -1))
+            if group < 0 or (label != current and label in visited):
+                visited, group = set(), count
+                count += 1
+            visited.add(label)
+            latest[cell] = (label, visited, group)
+            found[node] = group
+        return found
+
+    def _name_slots(self) -> None:
+        counted: dict[object, int] = {}
+        for node in self.nodes:
+            label = self.label.get(node)
+            if label is not None and node not in self.slot:
+                family = (self.group.get(node), node.scope, node.op)
+                ordinal = counted.get((family, label), 0)
+                counted[family, label] = ordinal + 1
+                self.slot[node] = (*family, ordinal)
+
+    # ---------------------------------------------------------------- states
+
+    def _find_states(self) -> None:
+        for node, label in self.label.items():
+            for position, source in enumerate(node.inputs):
+                before = self.label.get(source, label)
+                if before == label or self.group.get(source) != self.group.get(node):
+                    continue
+                slot, backward = self.slot[source], before > label
+                self.regular &= abs(before - label) == 1
+                self.regular &= self.states.setdefault(slot, backward) == backward
+                self.carried[self.slot[node], position] = slot
+
+    def _find_single_states(self) -> None:
+        """Where there is one step only: an initial value bears the name of the state."""
+        if len(set(self.label.values())) != 1:
+            return
+        named = {(self.group.get(n), n.name): n for n in self.label if n.name and not n.is_leaf}
+        for node in self.nodes:
+            if node in self.label or not node.name or node.op == "parameter":
+                continue
+            for reader, position in self.readers[node]:
+                new = named.get((self.group.get(reader), node.name))
+                if reader in self.label and new is not None and reader is not new:
+                    self.states[self.slot[new]] = False
+                    self.carried[self.slot[reader], position] = self.slot[new]
+
+    def _adopt(self) -> None:
+        """What was made before the loop but is read by one step only belongs to that step."""
+        if len(set(self.label.values())) < 2:
+            return
+        early = self._early()
+        for node in reversed(self.nodes):
+            if node not in early or node.op in ("parameter", "constant"):
+                continue
+            labels = {self.label.get(reader) for reader, _ in self.readers[node]}
+            initial = any(
+                reader in self.slot and (self.slot[reader], position) in self.carried
+                for reader, position in self.readers[node]
+            )
+            label = labels.pop() if len(labels) == 1 and not initial else None
+            if label is not None:
+                self.label[node] = label
+        self._name_slots()
+        for node in self.label:
+            if node not in self.group and node in early:
+                for reader, _ in self.readers[node]:
+                    if reader in self.group:
+                        self.group[node] = self.group[reader]
+                        break
+
+    def _early(self) -> set[Node]:
+        """The nodes outside of all steps that depend on none."""
+        found: set[Node] = set()
+        for node in self.nodes:
+            if node not in self.label and all(source in found for source in node.inputs):
+                found.add(node)
+        return found
+
+    # ---------------------------------------------------------------- phases
+
+    def _phases(self) -> dict[Node, Step]:
+        """Number the phases: a layer that needs a later step of another one comes after it."""
+        of_group: dict[int, int] = {}
+        phase: dict[Node, int] = {}
+        for _ in range(len(set(self.group.values())) + 1):
+            before = dict(of_group)
+            for node in self.nodes:
+                label, group = self.label.get(node), self.group.get(node)
+                own = 0
+                for source in node.inputs:
+                    there = self.label.get(source)
+                    same = there == label or self.group.get(source) == group
+                    if there is None:
+                        own = max(own, phase[source])
+                    else:
+                        own = max(own, phase[source] + (label is None or not same))
+                if group is not None:
+                    own = of_group[group] = max(own, of_group.get(group, 0))
+                phase[node] = own
+            if of_group == before:
+                break
+        return {node: Step(phase[node], label) for node, label in self.label.items()}

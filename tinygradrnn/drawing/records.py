@@ -1,0 +1,119 @@
+"""What a picture shows, as plain records: boxes, wires, states, steps.
+
+This is the graph as it will be drawn, without positions: it can be read, compared and tested
+without a picture. Boxes are numbered so that sources come before their readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Kind = Literal["op", "function", "gate", "cell", "state", "input", "weight", "output", "fold"]
+"""op: a sign in a circle; function: an operation with a name; gate: a named one; cell: a whole
+cell, layer or module; state: what is handed to the next step; weight: a parameter."""
+
+
+class Step(NamedTuple):
+    """A time step; a network that starts counting anew (a decoder) is in the next phase."""
+
+    phase: int
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box.
+
+    Attributes
+    ----------
+    kind : Kind
+    text : tuple of str
+        Its lines.
+    step : Step or None
+        The time step that it belongs to; None outside of all.
+    slot : Hashable
+        Which box it is within its step: equal slots are each other's likes in different steps.
+    group : int or None
+        Boxes of one recurrent layer have one number; None for what lies between layers.
+    tooltip : str
+    total : float or None
+        Of a weight: the size of the whole gradient.
+    """
+
+    kind: Kind
+    text: tuple[str, ...]
+    step: Step | None
+    slot: Hashable
+    group: int | None
+    tooltip: str
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """From one box to those of one step (or those outside of all steps) that read it.
+
+    Attributes
+    ----------
+    source : int
+    targets : tuple of int
+        A box that reads twice is there twice.
+    state : int or None
+        The number of the state that it carries from step to step.
+    term : float or None
+        The size of the gradient that the targets together send back; None if none is sent.
+    terms : tuple of float or None
+        Those of the targets, one by one.
+    """
+
+    source: int
+    targets: tuple[int, ...]
+    state: int | None = None
+    term: float | None = None
+    terms: tuple[float | None, ...] = ()
+
+
+class StateName(NamedTuple):
+    """A state: its name, the slot of the box it leaves from, whether it runs against the time."""
+
+    name: str
+    slot: Hashable
+    backward: bool
+
+
+class Fold(NamedTuple):
+    """Steps that are not drawn, after a shown one (or before all, if None)."""
+
+    after: Step | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """Everything that a picture shows.
+
+    Attributes
+    ----------
+    title : str
+    boxes : tuple of Box
+    wires : tuple of Wire
+    steps : tuple of Step
+        Those shown, in time order.
+    folds : tuple of Fold
+    states : tuple of StateName
+    gradients : bool
+        Whether sizes of gradients are to be shown.
+    notes : tuple of str
+        Further lines for the legend.
+    """
+
+    title: str
+    boxes: tuple[Box, ...]
+    wires: tuple[Wire, ...]
+    steps: tuple[Step, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    states: tuple[StateName, ...] = ()
+    gradients: bool = False
+    notes: tuple[str, ...] = field(default=())
