@@ -42,7 +42,8 @@ def save(
     optimizer : Optimizer, optional
         With it, training continues exactly: learning rate, moments, step counts.
     extra : optional
-        Anything that JSON can hold: the step, the configuration, the vocabulary.
+        Anything that JSON can hold: the step, the configuration, the vocabulary. Tuples come back
+        as lists.
 
     Returns
     -------
@@ -60,12 +61,13 @@ def save(
             arrays.update({f"optimizer/{position}/{name}": a for name, a in slots.items()})
         header["optimizer"] = state
     # safetensors 0.8 writes arrays that are not C-contiguous wrongly, without an error
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    header["sha256"] = digest(arrays)
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
-        text = json.dumps(header, default=plain_number)
-    except TypeError as error:
+        header["sha256"] = digest(header, arrays)
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"save: extra must be what JSON can hold: {error}") from error
+    refuse_other_keys(extra)
+    text = json.dumps(header, default=plain_number)
     write_atomically(path, to_bytes(arrays, {KEY: text}))
     return path
 
@@ -131,25 +133,45 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
         ) from error
     if KEY not in metadata:
         raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of tinygradrnn")
-    header: dict[str, Any] = json.loads(metadata[KEY])
-    if header["format"] > FORMAT:
+    try:
+        header: dict[str, Any] = json.loads(metadata[KEY])
+        version, checksum = int(header["format"]), header.pop("sha256")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged: its header cannot be read") from error
+    if version > FORMAT:
         raise CheckpointError(
-            f"{path} has format {header['format']}, this version reads up to {FORMAT}; update "
-            "tinygradrnn"
+            f"{path} has format {version}, this version reads up to {FORMAT}; update tinygradrnn"
         )
-    if digest(arrays) != header["sha256"]:
+    if digest(header, arrays) != checksum:
         raise CheckpointError(f"{path} is damaged: its checksum does not match")
     return arrays, header
 
 
-def digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
-    """SHA-256 over names, types, shapes and values."""
-    sha = hashlib.sha256()
+def digest(header: Mapping[str, Any], arrays: Arrays) -> str:
+    """SHA-256 over the header, and the names, types, shapes and values of the arrays."""
+    sha = hashlib.sha256(json.dumps(header, default=plain_number).encode())
     for name in sorted(arrays):
         array = arrays[name]
         sha.update(f"{name} {array.dtype} {array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
+        sha.update(array.tobytes())
     return sha.hexdigest()
+
+
+def refuse_other_keys(extra: Any) -> None:
+    """Raise TypeError for keys that are no text: JSON would turn them into text silently."""
+    waiting = [extra]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise TypeError(
+                        f"save: extra has the key {key!r}, which would come back as text; write "
+                        "str keys, or a list of pairs"
+                    )
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
 
 
 def plain_number(value: Any) -> Any:

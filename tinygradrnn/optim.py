@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,15 @@ class Optimizer:
     def __init__(self, params: Iterable[Tensor], lr: float, **settings: float | bool) -> None:
         self.params = list(dict.fromkeys(checked_parameters(params, type(self).__name__)))
         for name, value in (("lr", lr), *settings.items()):
-            if isinstance(value, bool):
+            if name == "nesterov":
                 continue
-            if not (isinstance(value, float | int) and 0 <= value < float("inf")):
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 <= value < float("inf")):
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be a finite number of at least 0, "
                     f"got {value!r}"
                 )
-        self.lr = lr
+        self.lr = float(lr)
         self.settings: dict[str, Any] = settings
         self.slots: list[Slots] = [{} for _ in self.params]
         self.steps = [0 for _ in self.params]
@@ -49,10 +51,10 @@ class Optimizer:
             self.steps[position] += 1
             backend = backend_of(leaf.value)
             slots = self.slots[position]
-            for name, value in slots.items():
-                if type(value) is not type(leaf.value):  # the parameter was moved
-                    slots[name] = backend.asarray(backend_of(value).to_numpy(value))
             value = leaf.value
+            for name, slot in slots.items():
+                if type(slot) is not type(value) or slot.dtype != value.dtype:  # moved since
+                    slots[name] = backend.asarray(backend_of(slot).to_numpy(slot), value.dtype)
             value -= self.change(
                 backend.xp, value, parameter.grad.data, slots, self.steps[position]
             )
@@ -116,6 +118,11 @@ def zeros(slots: Slots, name: str, like: Array) -> Array:
     return slots[name]
 
 
+def decayed(g: Array, w: Array, weight_decay: float) -> Array:
+    """The gradient of the loss plus ½ λ ‖w‖²."""
+    return g + weight_decay * w if weight_decay else g
+
+
 class SGD(Optimizer):
     """v ← μ v + g, w ← w − lr v; Nesterov: w ← w − lr (g + μ v).
 
@@ -147,9 +154,8 @@ class SGD(Optimizer):
 
     def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
         """Lr v."""
-        mu, decay = self.settings["momentum"], self.settings["weight_decay"]
-        if decay:
-            g = g + decay * w
+        mu = self.settings["momentum"]
+        g = decayed(g, w, self.settings["weight_decay"])
         if not mu:
             return self.lr * g
         v = zeros(slots, "momentum", w)
@@ -159,20 +165,41 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s ← s + g², w ← w − lr g / (√s + ε) (Duchi et al. 2011)."""
+    """s ← s + g², w ← w − lr g / (√s + ε) (Duchi et al. 2011); λ w is added to g first.
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.01, eps: float = 1e-10) -> None:
-        super().__init__(params, lr, eps=eps)
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr, eps, weight_decay : float
+        lr, ε, λ.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.01,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, eps=eps, weight_decay=weight_decay)
 
     def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
         """Lr g / (√s + ε)."""
+        g = decayed(g, w, self.settings["weight_decay"])
         s = zeros(slots, "square", w)
         s += g * g
         return self.lr * g / (xp.sqrt(s) + self.settings["eps"])
 
 
 class RMSprop(Optimizer):
-    """s ← α s + (1 − α) g², w ← w − lr g / (√s + ε) (Hinton's lecture 6e, 2012)."""
+    """s ← α s + (1 − α) g², v ← μ v + g / (√s + ε), w ← w − lr v (Hinton's lecture 6e, 2012).
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr, alpha, eps, momentum, weight_decay : float
+        lr, α, ε, μ, and λ: λ w is added to g first.
+    """
 
     def __init__(
         self,
@@ -181,12 +208,16 @@ class RMSprop(Optimizer):
         alpha: float = 0.99,
         eps: float = 1e-8,
         momentum: float = 0.0,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr, alpha=alpha, eps=eps, momentum=momentum)
+        super().__init__(
+            params, lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
+        )
 
     def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
-        """Lr g / (√s + ε), with momentum if any."""
+        """Lr v; without momentum v = g / (√s + ε)."""
         alpha, mu = self.settings["alpha"], self.settings["momentum"]
+        g = decayed(g, w, self.settings["weight_decay"])
         s = zeros(slots, "square", w)
         s *= alpha
         s += (1 - alpha) * g * g
@@ -237,8 +268,8 @@ class Adam(Optimizer):
         """Lr m̂ / (√v̂ + ε)."""
         b1, b2 = self.settings["beta1"], self.settings["beta2"]
         decay = self.settings["weight_decay"]
-        if decay and not self.decoupled:
-            g = g + decay * w
+        if not self.decoupled:
+            g = decayed(g, w, decay)
         m = zeros(slots, "mean", w)
         m *= b1
         m += (1 - b1) * g
@@ -278,14 +309,15 @@ def clip_grad_norm(
 
     g ← g · max_norm / ‖g‖_p, only if ‖g‖_p > max_norm (Pascanu et al. 2013; note set 003, whose
     formula lacks the condition; Mikolov's trick in note set 001 clips to a range, see
-    :func:`clip_grad_value`).
+    :func:`clip_grad_value`). The norm is summed in float64, where the squares of float32 cannot
+    overflow; PyTorch adds 1e-6 to it. If it is NaN or infinite the gradients stay as they are.
 
     Parameters
     ----------
     params : iterable of Parameter
         Those without a gradient are left out.
     max_norm : float
-        Above 0.
+        Above 0; infinity to measure only.
     p : float
         1, 2, any number above 0, or ``float("inf")`` for the largest element.
     error_if_nonfinite : bool
@@ -300,7 +332,8 @@ def clip_grad_norm(
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
     if not p > 0:
         raise ValueError(f"clip_grad_norm: p must be above 0, got {p}")
-    leaves = [q for q in checked_parameters(params, "clip_grad_norm") if q.grad is not None]
+    listed = dict.fromkeys(checked_parameters(params, "clip_grad_norm"))
+    leaves = [q for q in listed if q.grad is not None]
     if not leaves:
         return Tensor(Leaf(np.zeros((), np.float32)))
     arrays = [q.grad.data for q in leaves if q.grad is not None]
@@ -308,19 +341,22 @@ def clip_grad_norm(
     if p == float("inf"):
         norm = xp.stack([abs(g).max() for g in arrays]).max()
     elif p == 2:
-        norm = xp.sqrt(xp.stack([(g * g).sum() for g in arrays]).sum())
+        norm = xp.sqrt(xp.stack([xp.multiply(g, g, dtype="float64").sum() for g in arrays]).sum())
     else:
-        norm = xp.stack([(abs(g) ** p).sum() for g in arrays]).sum() ** (1 / p)
+        powers = [xp.power(abs(g), p, dtype="float64").sum() for g in arrays]
+        norm = xp.stack(powers).sum() ** (1 / p)
     norm = xp.asarray(norm)
     if error_if_nonfinite and not bool(xp.isfinite(norm)):
         raise FloatingPointError(
             f"clip_grad_norm: the norm of the gradients is {float(norm)}; run the step under "
             "tg.debug() to find the operation that made it"
         )
-    scale = xp.where(norm > max_norm, max_norm / xp.maximum(norm, max_norm), 1.0)
-    for q, g in zip(leaves, arrays, strict=True):
-        q.grad = Tensor(Leaf(g * scale.astype(g.dtype)))
-    return Tensor(Leaf(norm))
+    if max_norm < float("inf"):
+        above = xp.isfinite(norm) & (norm > max_norm)
+        scale = max_norm / xp.where(above, norm, max_norm)
+        for q, g in zip(leaves, arrays, strict=True):
+            q.grad = Tensor(Leaf(g * scale.astype(g.dtype)))
+    return Tensor(Leaf(norm.astype(arrays[0].dtype)))
 
 
 def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:

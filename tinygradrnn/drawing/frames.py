@@ -146,6 +146,8 @@ class Placed:
         The height at which each state lane (and each free entry) crosses the border.
     rails, buses : tuple of float
         The height of each.
+    lanes : frozenset of (int, int)
+        Neighbours on an unbroken state lane.
     """
 
     width: float
@@ -155,3 +157,4 @@ class Placed:
     entries: tuple[float, ...]
     rails: tuple[float, ...]
     buses: tuple[float, ...]
+    lanes: frozenset[tuple[int, int]] = frozenset()

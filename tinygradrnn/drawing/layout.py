@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from tinygradrnn.drawing.columns import assign_columns
@@ -33,5 +34,11 @@ def lay_out(frame: Frame) -> Placed:
             router.route()
         except NoWayError:
             continue
-        return Spacing(grid, router.paths).placed()
+        lanes = frozenset(
+            pair
+            for lane in rows.lanes
+            if lane.state is not None and not lane.broken
+            for pair in zip(lane.items, lane.items[1:], strict=False)
+        )
+        return replace(Spacing(grid, router.paths).placed(), lanes=lanes)
     raise NoWayError("no room for the wires of this frame")

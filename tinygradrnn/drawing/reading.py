@@ -51,6 +51,7 @@ class Reading:
         self.label = {n: n.timestep for n in nodes if n.timestep is not None}
         self.group = self._groups()
         self.slot: dict[Node, Slot] = {}
+        self._counted: dict[object, int] = {}
         self.states: dict[Slot, bool] = {}
         self.carried: dict[tuple[Slot, int], Slot] = {}
         self.regular = True
@@ -82,13 +83,12 @@ class Reading:
         return found
 
     def _name_slots(self) -> None:
-        counted: dict[object, int] = {}
         for node in self.nodes:
             label = self.label.get(node)
             if label is not None and node not in self.slot:
                 family = (self.group.get(node), node.scope, node.op)
-                ordinal = counted.get((family, label), 0)
-                counted[family, label] = ordinal + 1
+                ordinal = self._counted.get((family, label), 0)
+                self._counted[family, label] = ordinal + 1
                 self.slot[node] = (*family, ordinal)
 
     # ---------------------------------------------------------------- states

@@ -16,7 +16,7 @@ JOINED_BOXES = 26.0  # boxes with an arrow from one to the next
 BETWEEN_ROWS = 24.0
 BETWEEN_RAILS = 26.0
 BETWEEN_PORTS = 17.0
-BETWEEN_LANES = 13.0  # half of it: there is a line between each two
+BETWEEN_LANES = 15.0  # half of it: there is a line between each two
 MARGIN = 16.0
 NUMBER_HEIGHT = 18.0
 

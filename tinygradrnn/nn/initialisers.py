@@ -63,12 +63,20 @@ BY_NAME: dict[str, Initialiser] = {
 
 
 def initialiser(init: str | Initialiser) -> Initialiser:
-    """An initialiser by its name, or the one given."""
-    if callable(init):
-        return init
-    if init not in BY_NAME:
-        raise ValueError(f"init: {init!r} is not one of {', '.join(BY_NAME)}")
-    return BY_NAME[init]
+    """An initialiser by its name, or the one given, whose values are checked."""
+    if not callable(init):
+        if init not in BY_NAME:
+            raise ValueError(f"init: {init!r} is not one of {', '.join(BY_NAME)}")
+        return BY_NAME[init]
+    given = init
+
+    def checked(shape: tuple[int, ...]) -> Values:
+        values = np.asarray(given(shape), np.float32)
+        if values.shape != shape:
+            raise ValueError(f"init{shape} gave values of shape {values.shape}")
+        return values
+
+    return checked
 
 
 def blocks(init: Initialiser, rows: int, columns: int, count: int) -> Values:

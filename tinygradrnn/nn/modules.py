@@ -45,13 +45,12 @@ class Parameter(Tensor):
         return _parameter, (self.data, self.name, self.path, self.requires_grad)
 
 
-def _parameter(
-    array: Array, name: str | None, path: str | None, requires_grad: bool
-) -> Parameter:
+def _parameter(array: Array, name: str | None, path: str | None, requires_grad: bool) -> Parameter:
     """A parameter around an array, on the backend where the array lives."""
+    leaf = Leaf(array, requires_grad, name)
     made = Parameter.__new__(Parameter)
-    Tensor.__init__(made, Leaf(array, requires_grad, name))
-    made.node.belongs_to(made)
+    Tensor.__init__(made, leaf)
+    leaf.belongs_to(made)
     made.path = path
     return made
 

@@ -11,8 +11,8 @@ from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
-from tinygradrnn.nn.cells.base import Cell, check_input, checked_state
-from tinygradrnn.nn.modules import Module, Parameter
+from tinygradrnn.nn.cells.base import Cell, check_input, check_step, checked_state
+from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import Leaf, cell_scope, timestep
 from tinygradrnn.tensors import Tensor, as_tensor
@@ -51,7 +51,8 @@ class RNN(Module):
     Parameters
     ----------
     cell : Cell
-        A built-in one or your own: anything with ``transition``, ``output``, ``initial_state``.
+        A built-in one or your own: anything with ``transition``, ``output``, ``initial_state``,
+        best a subclass of :class:`Cell`.
     reverse : bool
         Read from the last step to the first (each sequence from its own last step).
     learn_initial : bool
@@ -100,7 +101,8 @@ class RNN(Module):
         state : state, optional
             s_0; the cell's initial state when None.
         lengths : B integers in 1…T, optional
-            How many steps of each sequence count. Past them the state stands still and y is zero.
+            How many steps of each sequence count. Past them the state stands still, y is zero, and
+            x is not looked at.
         reverse : bool
             Run against the layer's own direction (for :class:`Bidirectional`).
 
@@ -111,7 +113,8 @@ class RNN(Module):
         x = as_tensor(x)
         check_input(self.cell, x, ("B", "T", "F"))
         batch, steps = x.shape[:2]
-        valid = None if lengths is None else checked_lengths(lengths, batch, steps)
+        valid = checked_lengths(lengths, batch, steps)
+        x = without_padding(x, valid)
         backwards = self.reverse != reverse
         state = self._start(state, batch)
         ys: list[Any] = [None] * steps
@@ -132,10 +135,11 @@ class RNN(Module):
         entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)
         new = self.cell.transition(entering, x_t)
         y = self.cell.output(new)
+        if t in (0, x.shape[1] - 1):  # the first step of either direction
+            check_step(self.cell, state, new, y, x.shape[0])
         if valid is not None and not (valid > t).all():
-            runs = self._column(valid > t, y)
-            new = map_state(lambda after, before: ops.where(runs, after, before), new, state)
-            y = ops.where(runs, y, 0.0)
+            new = map_state(lambda after, before: chosen(valid > t, after, before), new, state)
+            y = chosen(valid > t, y, 0.0)
         name_nodes(new)
         return new, y
 
@@ -155,17 +159,31 @@ class RNN(Module):
             return None
         return F.dropout_mask(hidden(state), self.recurrent_dropout)
 
-    @staticmethod
-    def _column(runs: np.ndarray[Any, Any], like: Tensor) -> Tensor:
-        column = runs.reshape(-1, *(1,) * (like.ndim - 1))
-        return Tensor(Leaf(backend_of(like.data).asarray(column), name="running"))
+    def _parts(self) -> Iterator[tuple[str, Parameter | Module]]:
+        yield from super()._parts()
+        if not isinstance(self.cell, Module):  # a plain object: its parameters are trained too
+            for name, value in vars(self.cell).items():
+                yield from held(f"cell.{name}", value)
+
+
+def chosen(runs: np.ndarray[Any, Any], x: Tensor, otherwise: Tensor | float) -> Tensor:
+    """``x`` where ``runs``, which has the first axes of x, holds; ``otherwise`` elsewhere."""
+    column = runs.reshape(*runs.shape, *(1,) * (x.ndim - runs.ndim))
+    return ops.where(Tensor(Leaf(backend_of(x.data).asarray(column), name="running")), x, otherwise)
+
+
+def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:
+    """Zeros past the lengths: there even NaN must reach no value and no gradient."""
+    if lengths is None or x.node.operation is ops.stack:  # the outputs of a layer are zero there
+        return x
+    return chosen(np.arange(x.shape[1]) < lengths[:, None], x, 0.0)
 
 
 def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
     """The element of (B, T, …) at each sequence's own last step."""
     if lengths is None:
         return F.unstacked(y, y.shape[1] - 1, axis=1)
-    return y[np.arange(y.shape[0]), np.asarray(lengths) - 1]
+    return y[np.arange(y.shape[0]), lengths - 1]
 
 
 def hidden(state: State) -> Tensor:
@@ -190,8 +208,10 @@ def _hidden_position(state: tuple[Any, ...]) -> int:
     return fields.index("h") if "h" in fields else 0
 
 
-def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths:
-    """The lengths as integers, or a ValueError or TypeError that says what is wrong with them."""
+def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths | None:
+    """The lengths as integers, None if all are T; or an error that says what is wrong with them."""
+    if lengths is None:
+        return None
     values = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
     if values.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers, got {values.dtype}")
@@ -206,4 +226,4 @@ def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths:
             f"lengths must be from 1 to T = {steps}, got {int(wrong[0])} (a sequence without steps "
             "has no last output; leave it out of the batch)"
         )
-    return values.astype(np.int64)
+    return None if (values == steps).all() else values.astype(np.int64)

@@ -10,7 +10,7 @@ from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.rnn import RNN, RNNOutput, last_of
+from tinygradrnn.nn.rnn import RNN, RNNOutput, checked_lengths, last_of, without_padding
 from tinygradrnn.nn.states import State, describe
 from tinygradrnn.recording import timestep
 from tinygradrnn.tensors import Tensor, as_tensor
@@ -39,7 +39,10 @@ class Bidirectional(Module):
             raise ValueError(f"merge: {merge!r} is not one of {', '.join(MERGES)}")
         for name, layer in (("forward", forward), ("backward", backward)):
             if not isinstance(layer, RNN):
-                raise TypeError(f"Bidirectional: {name} must be an RNN, got {type(layer).__name__}")
+                raise TypeError(
+                    f"Bidirectional: {name} must be an RNN, got a {type(layer).__name__}; "
+                    "write RNN(cell)"
+                )
             if layer.reverse:
                 raise ValueError(
                     f"Bidirectional: give {name} without reverse=True; it reverses itself"
@@ -82,12 +85,23 @@ class Stacked(Module):
             raise ValueError("Stacked: give at least one layer")
         if not 0 <= dropout < 1:
             raise ValueError(f"Stacked: dropout must be at least 0 and below 1, got {dropout}")
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, Module) or hasattr(layer, "transition"):
+                raise TypeError(
+                    f"Stacked: layer {position} is a {type(layer).__name__}; give recurrent "
+                    "layers, such as RNN(cell)"
+                )
         self.layers = list(layers)
         self.dropout, self.skip = dropout, skip
 
     def forward(self, x: TensorLike, state: State = None, lengths: Any = None) -> RNNOutput:
         """(B, T, F) → the top layer's outputs; ``state`` is a tuple with one for each layer."""
         x = as_tensor(x)
+        if x.ndim != 3:
+            raise ValueError(f"{type(self).__name__}: x must be (B, T, F), got {x.shape}")
+        lengths = checked_lengths(lengths, *x.shape[:2])
+        if self.skip or (self.training and self.dropout):
+            x = without_padding(x, lengths)
         wanted = f"a tuple of {len(self.layers)} states, one for each layer"
         states = _parts(state, len(self.layers), "Stacked", wanted)
         outputs: list[RNNOutput] = []

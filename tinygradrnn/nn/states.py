@@ -44,10 +44,10 @@ def detach(state: State) -> State:
 
     Parameters
     ----------
-    state : Tensor or (named) tuple of states
-        For example the ``state`` that a recurrent layer returned.
+    state : Tensor, (named) tuple of states, or None
+        For example the ``state`` that a recurrent layer returned; None before the first window.
     """
-    return map_state(lambda tensor: tensor.detach(), state)
+    return None if state is None else map_state(lambda tensor: tensor.detach(), state)
 
 
 def describe(state: State) -> str:
@@ -56,7 +56,10 @@ def describe(state: State) -> str:
         inner = ", ".join(describe(part) for part in state)
         name = type(state).__name__ if hasattr(state, "_fields") else ""
         return f"{name}({inner})"
-    return str(state.shape) if isinstance(state, Tensor) else type(state).__name__
+    if isinstance(state, Tensor):
+        return str(state.shape)
+    kind = type(state).__name__
+    return f"{kind} {state.shape}" if hasattr(state, "shape") else kind
 
 
 def alike(state: State, expected: State) -> bool:
@@ -67,4 +70,15 @@ def alike(state: State, expected: State) -> bool:
             and len(state) == len(expected)
             and all(alike(s, e) for s, e in zip(state, expected, strict=True))
         )
-    return isinstance(state, Tensor) and state.shape == expected.shape
+    return hasattr(state, "dtype") and state.shape == expected.shape
+
+
+def same_structure(state: State, expected: State) -> bool:
+    """Whether two states are tensors in the same (named) tuples."""
+    if isinstance(expected, tuple):
+        return (
+            isinstance(state, tuple)
+            and len(state) == len(expected)
+            and all(same_structure(s, e) for s, e in zip(state, expected, strict=True))
+        )
+    return isinstance(state, Tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygradrnn.ops.base import Op
@@ -56,11 +57,25 @@ divide = Op(
 power = Op(
     "power",
     lambda xp, x, y: x**y,
-    lambda g, out, x, y: g * y * x ** (y - 1),
-    lambda g, out, x, y: g * out * log(where(x > 0, x, 1.0)),  # 0^y is flat in y
+    lambda g, out, x, y: g * y * x ** _one_less(y),
+    lambda g, out, x, y: g * out * _log(x),
     label="^",
     problem=broadcast_problem,
 )
+
+
+def _one_less(y: Any) -> Any:
+    """The exponent of the derivative; 1 for y = 0, where 0 · 0⁻¹ would be NaN."""
+    return where(y == 0, 1.0, y - 1) if hasattr(y, "shape") else y - 1 if y else 1
+
+
+def _log(x: Any) -> Any:
+    """The logarithm of a base; 0 for x ≤ 0: 0^y is flat in y."""
+    if hasattr(x, "shape"):
+        return log(where(x > 0, x, 1.0))
+    return math.log(x) if x > 0 else 0.0
+
+
 negative = Op("negative", lambda xp, x: -x, lambda g, out, x: -g, label="−")
 
 maximum = Op(

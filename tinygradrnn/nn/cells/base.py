@@ -8,7 +8,7 @@ from typing import Any
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.states import State, alike, describe
+from tinygradrnn.nn.states import State, alike, describe, map_state, same_structure
 from tinygradrnn.recording import Leaf, scope
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -77,7 +77,10 @@ def check_input(cell: Any, x: Tensor, axes: tuple[str, ...]) -> None:
 
 
 def checked_state(cell: Any, state: State, batch: int) -> State:
-    """The initial state for None; else the one given, if it has the structure and shapes of it."""
+    """The initial state for None; else the one given, if it has the structure and shapes of it.
+
+    Arrays become tensors, and plain tuples the named ones of the initial state.
+    """
     expected = cell.initial_state(batch)
     if state is None:
         return expected
@@ -86,7 +89,21 @@ def checked_state(cell: Any, state: State, batch: int) -> State:
             f"{type(cell).__name__}: the state given is {describe(state)}, expected "
             f"{describe(expected)} for a batch of {batch}"
         )
-    return state
+    return map_state(lambda _, given: as_tensor(given), expected, state)
+
+
+def check_step(cell: Any, before: State, after: State, y: Any, batch: int) -> None:
+    """Raise TypeError unless a step of a cell gave a state like the one before, and a tensor y."""
+    if not same_structure(after, before):
+        raise TypeError(
+            f"{type(cell).__name__}: transition gave {describe(after)}, expected tensors in the "
+            f"structure of initial_state, {describe(before)}"
+        )
+    if not isinstance(y, Tensor) or y.shape[:1] != (batch,):
+        raise TypeError(
+            f"{type(cell).__name__}: output gave {describe(y)}, expected a tensor whose first "
+            f"axis is the batch of {batch}"
+        )
 
 
 class GatedCell(Cell):

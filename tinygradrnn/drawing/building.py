@@ -1,0 +1,353 @@
+"""From a graph to the records of its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tinygradrnn.drawing import labels
+from tinygradrnn.drawing.contract import Unit, computes, contract
+from tinygradrnn.drawing.reading import Reading, Slot
+from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire
+from tinygradrnn.drawing.sizes import Term, measure
+from tinygradrnn.drawing.text import clean, pretty
+from tinygradrnn.graph import Graph
+from tinygradrnn.recording import Node
+
+DOZEN = 12
+ENDS = {"op": 2, "gate": 3, "cell": 4, "layer": 4}
+LARGE = 160  # boxes outside of time steps; more are folded
+
+Steps = int | Iterable[int] | None
+
+
+def build(
+    graph: Graph,
+    *,
+    level: str = "op",
+    values: bool = False,
+    gradients: bool = False,
+    steps: Steps = None,
+) -> Diagram:
+    """What a picture of the graph shows; the arguments are those of ``draw``."""
+    reading = Reading(graph.nodes)
+    timed = reading.regular and level != "layer" and bool(reading.steps)
+    shown = choose_steps(reading.steps, level, steps) if timed else []
+    builder = _Builder(graph, reading, level, shown, timed, values)
+    diagram = builder.diagram()
+    if not gradients:
+        return diagram
+    sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
+    boxes = list(diagram.boxes)
+    for k in builder.weights:
+        boxes[k] = replace(boxes[k], total=next(sizes))
+    wires = [
+        replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
+        for wire in diagram.wires
+    ]
+    return replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+
+
+def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
+    """The steps to show: those asked for; else all of up to a dozen; else the first and last few.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        All, in time order.
+    level : str
+    wanted : int or iterable of int or None
+        How many, or which labels.
+    """
+    if wanted is not None and not isinstance(wanted, int):
+        labels_ = set(wanted)
+        known = {step.label for step in steps}
+        unknown = sorted(labels_ - known, key=str)
+        if unknown or not labels_:
+            raise ValueError(
+                f"steps: {unknown or 'an empty list'} is not among the time steps of this graph, "
+                f"{min(known)}…{max(known)}"
+            )
+        return [step for step in steps if step.label in labels_]
+    if isinstance(wanted, bool) or (wanted is not None and wanted < 1):
+        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
+    found: list[Step] = []
+    for phase in sorted({step.phase for step in steps}):
+        own = [step for step in steps if step.phase == phase]
+        count = wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level])
+        if count >= len(own):
+            found += own
+        else:
+            found += own[: (count + 1) // 2] + own[len(own) - count // 2 :]
+    return found
+
+
+class _Builder:
+    """Collects boxes and wires, and for every number the terms it is the norm of."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        reading: Reading,
+        level: str,
+        shown: list[Step],
+        timed: bool,
+        values: bool,
+    ) -> None:
+        self.graph, self.reading, self.level = graph, reading, level
+        self.shown, self.timed, self.values = shown, timed, values
+        self.boxes: list[Box] = []
+        self.wires: list[Wire] = []
+        self.weights: list[int] = []
+        self.weight_sums: list[list[Term]] = []
+        self.wire_sums: list[list[Term]] = []
+        self.box_of: dict[Node, int] = {}  # where a value is taken from
+        self.unit_box: dict[int, int] = {}
+        self.state_number = {slot: k for k, slot in enumerate(reading.states)} if timed else {}
+        visible = set(shown)
+        nodes = [
+            n
+            for n in graph.nodes
+            if not timed or n not in reading.step or reading.step[n] in visible
+        ]
+        self.units = contract(reading, level, nodes)
+        self.folds, self.fold_of = self._find_folds()
+        self.initial = {
+            node.inputs[position]
+            for node in reading.step
+            if timed and not node.is_leaf
+            for position in range(len(node.inputs))
+            if (reading.slot[node], position) in reading.carried
+            and node.inputs[position] not in reading.step
+        }
+
+    def diagram(self) -> Diagram:
+        for k, unit in enumerate(self.units):
+            self._add_unit(k, unit)
+        self._add_folds()
+        self._add_wires()
+        self._add_outputs()
+        return Diagram(
+            self._title(),
+            tuple(self.boxes),
+            tuple(self.wires),
+            tuple(self.shown),
+            tuple(self.folds),
+            tuple(self._state_name(slot) for slot in self.state_number),
+        )
+
+    # ---------------------------------------------------------------- boxes
+
+    def _box(
+        self,
+        kind: Kind,
+        text: tuple[str, ...],
+        unit: Unit | None,
+        slot: Hashable,
+        tooltip: str,
+    ) -> int:
+        step, group = (unit.step, unit.group) if unit is not None else (None, None)
+        step = step if self.timed else None
+        self.boxes.append(Box(kind, text, step, slot, group, tooltip))
+        return len(self.boxes) - 1
+
+    def _add_unit(self, k: int, unit: Unit) -> None:
+        node = unit.result
+        kind, text = self._look(unit)
+        if self.values and unit.what != "cell":
+            text = (*text, *labels.details(node))
+        box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
+        self.unit_box[k] = box
+        for inner in unit.nodes:
+            self.box_of[inner] = box
+        if kind == "weight":
+            self.weights.append(box)
+            self.weight_sums.append(list(self.reading.readers[node]))
+        if unit.what == "cell" or kind in ("input", "state", "weight"):
+            return
+        slot = self.reading.slot.get(node)
+        if slot in self.state_number:
+            name = labels.name_of(node, node.timestep) or "s"
+            pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
+            self._wire(box, (pill,), None, [[(node, None)]])
+            self.box_of[node] = pill
+
+    def _look(self, unit: Unit) -> tuple[Kind, tuple[str, ...]]:
+        node = unit.result
+        label = unit.step.label if unit.step is not None and self.timed else None
+        name = labels.name_of(node, label)
+        if unit.what == "cell":
+            return "cell", (cell_name(node),)
+        if unit.what in ("module", "loss"):
+            last = node.scope[-1] if node.scope else "loss"
+            return "cell", (clean(last, 24),)
+        if unit.what == "sum":
+            return "op", ("Σ",)
+        if node.is_leaf:
+            return self._look_of_leaf(node, name)
+        if node in self.initial:
+            return "state", (labels.initial(node),)
+        if unit.what == "affine":
+            return "function", (labels.formula(unit.nodes, self._term),)
+        if self.timed and node in self.reading.step and not computes(self.reading, node):
+            return "input", (name or labels.operation(node),)
+        sign = labels.operation(node)
+        slot = self.reading.slot.get(node)
+        if name and (slot not in self.state_number or len(unit.nodes) > 1):
+            return "gate", (f"{sign}  {name}",)
+        return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
+
+    def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
+        if node in self.initial:
+            return "state", (labels.initial(node),)
+        if node.op == "parameter":
+            return "weight", (pretty(clean(self._weight_name(node), 24)),)
+        return "input", (name or "input",)
+
+    def _term(self, node: Node) -> str:
+        """What a value is called in a formula."""
+        if node.op == "parameter":
+            return pretty(clean(node.name or "W", 24))
+        if node in self.initial:
+            return labels.initial(node).removesuffix(" = 0")
+        return labels.name_of(node, node.timestep) or "·"
+
+    def _weight_name(self, node: Node) -> str:
+        for name, tensor in self.graph.parameters.items():
+            if tensor.node is node:
+                return name
+        return node.name or "W"
+
+    def _state_name(self, slot: Slot) -> StateName:
+        node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
+        box = self.boxes[self.box_of[node]]
+        return StateName(clean(node.name or "s", 24), box.slot, self.reading.states[slot])
+
+    # ---------------------------------------------------------------- folds
+
+    def _find_folds(self) -> tuple[list[Fold], dict[Step, int]]:
+        folds: list[Fold] = []
+        of: dict[Step, int] = {}
+        visible = set(self.shown)
+        before: Step | None = None
+        inside = False
+        for step in self.reading.steps if self.timed else ():
+            if step in visible:
+                before, inside = step, False
+                continue
+            if not inside:
+                folds.append(Fold(before, 0))
+                inside = True
+            of[step] = len(folds) - 1
+            folds[-1] = Fold(before, folds[-1].count + 1)
+        return folds, of
+
+    def _add_folds(self) -> None:
+        self.fold_box = []
+        for k, fold in enumerate(self.folds):
+            what = "step" if fold.count == 1 else "steps"
+            text = (f"… {fold.count} {what}", "folded …")
+            self.fold_box.append(self._box("fold", text, None, ("fold", k), " ".join(text)))
+
+    # ---------------------------------------------------------------- wires
+
+    def _add_wires(self) -> None:
+        """One wire from each value to each step that reads it."""
+        Key = tuple[int, Node, Step | None, int | None]
+        found: dict[Key, dict[int, list[list[Term]]]] = {}
+        reading = self.reading
+        for k, unit in enumerate(self.units):
+            target = self.unit_box[k]
+            for node in unit.nodes:
+                for position, source in enumerate(node.inputs):
+                    if source in unit.inside or source.op == "constant":
+                        continue
+                    state = self._carried(node, position)
+                    start = self._start(source, state)
+                    if start is None:
+                        continue
+                    step = unit.step if self.timed else None
+                    ends = found.setdefault((start, source, step, state), {})
+                    uses = ends.setdefault(target, [])
+                    if len(unit.nodes) == 1 or not uses:
+                        uses.append([])
+                    uses[-1].append((node, position))
+        for node in reading.step if self.timed else ():
+            self._wire_into_fold(node, found)
+        for (start, source, _, state), ends in sorted(
+            found.items(), key=lambda item: (item[0][0], min(item[1]), item[0][1].order)
+        ):
+            targets = [target for target, uses in ends.items() for _ in uses]
+            terms = [use for uses in ends.values() for use in uses]
+            self._wire(start, tuple(targets), state, terms)
+
+    def _carried(self, node: Node, position: int) -> int | None:
+        slot = self.reading.slot.get(node)
+        carried = self.reading.carried.get((slot, position)) if slot is not None else None
+        return self.state_number.get(carried) if carried is not None else None
+
+    def _start(self, source: Node, state: int | None) -> int | None:
+        """The box that a value comes from; the fold, for a state of a step that is not shown."""
+        if source in self.box_of:
+            return self.box_of[source]
+        if state is not None and source in self.reading.step:
+            return self.fold_box[self.fold_of[self.reading.step[source]]]
+        return None
+
+    def _wire_into_fold(self, node: Node, found: dict[Any, Any]) -> None:
+        """A state that a folded step reads."""
+        fold = self.fold_of.get(self.reading.step[node])
+        if fold is None:
+            return
+        for position, source in enumerate(node.inputs):
+            state = self._carried(node, position)
+            if state is not None and source in self.box_of:
+                key = (self.box_of[source], source, None, state)
+                uses = found.setdefault(key, {}).setdefault(self.fold_box[fold], [[]])
+                uses[0].append((node, position))
+
+    def _wire(
+        self, source: int, targets: tuple[int, ...], state: int | None, terms: list[list[Term]]
+    ) -> None:
+        self.wires.append(Wire(source, targets, state))
+        self.wire_sums.append([term for use in terms for term in use])
+        self.wire_sums += terms
+
+    def _add_outputs(self) -> None:
+        """A box for what the graph computes."""
+        for node in self.graph.outputs:
+            box = self.boxes[self.box_of[node]] if node in self.box_of else None
+            if box is None or box.step is not None or box.kind in ("state", "input", "weight"):
+                continue
+            name = pretty(clean(node.name or ("L" if not node.shape else "y"), 24))
+            end = self._box("output", (name,), None, ("output", node.order), labels.tooltip(node))
+            self._wire(self.box_of[node], (end,), None, [[(node, None)]])
+
+    # ---------------------------------------------------------------- title
+
+    def _title(self) -> str:
+        groups: dict[int, Node] = {}
+        for node, group in self.reading.group.items():
+            groups.setdefault(group, node)
+        names = list(dict.fromkeys(cell_name(node) for node in groups.values()))
+        ways = set(self.reading.states.values())
+        layers = len(groups) // len(ways) if len(ways) == 2 else len(groups)
+        title = " + ".join(names) or "computation graph"
+        if len(ways) == 2:
+            title = f"bidirectional {title}"
+        if layers > 1 and len(names) == 1:
+            title = f"{layers}-layer {title}"
+        counts: dict[int, int] = {}
+        for step in self.reading.steps:
+            counts[step.phase] = counts.get(step.phase, 0) + 1
+        parts = [title[:1].upper() + title[1:], f"{self.level} level"]
+        if counts:
+            parts.append("T = " + " + ".join(map(str, counts.values())))
+        return " · ".join(parts)
+
+
+def cell_name(node: Node) -> str:
+    """``LSTM`` for what an LSTMCell recorded."""
+    assert node.cell is not None
+    return clean(node.cell[-1].removesuffix("Cell") or node.cell[-1], 24)

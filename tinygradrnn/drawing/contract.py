@@ -1,0 +1,211 @@
+"""Nodes to units: at which level of detail a graph is drawn.
+
+A unit is one box to be. At level ``op`` it is one node; at the others nodes are taken together by
+gate, by cell and step, or by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from tinygradrnn.drawing.reading import Reading
+from tinygradrnn.drawing.records import Step
+from tinygradrnn.recording import Node
+
+LEVELS = ("op", "gate", "cell", "layer")
+
+
+@dataclass
+class Unit:
+    """Nodes that are drawn as one box; the last one is their result."""
+
+    nodes: list[Node]
+    step: Step | None
+    group: int | None
+    slot: Hashable
+    what: str = "op"  # or "affine", "gate", "cell", "module", "loss", "sum"
+    inside: set[Node] = field(default_factory=set)
+
+    @property
+    def result(self) -> Node:
+        return self.nodes[-1]
+
+
+def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
+    """The units that some of the nodes are drawn as, sources before readers.
+
+    Parameters
+    ----------
+    reading : Reading
+    level : str
+    nodes : sequence of Node
+        Those to be drawn, in recorded order.
+    """
+    drawn = [n for n in nodes if n.op != "constant"]
+    joined = _Union(drawn)
+    _join_sums(reading, drawn, joined)
+    if level == "gate":
+        _join_gates(reading, drawn, joined)
+        _join_affine(reading, drawn, joined)
+    elif level in ("cell", "layer"):
+        _join_cells(reading, drawn, joined, by_step=level == "cell")
+        _join_modules(reading, drawn, joined)
+    units = _units(reading, drawn, joined, level)
+    ordered = _ordered(units)
+    if ordered is None:  # what was taken together also passes through something else
+        whole = _Union(drawn)
+        _join_cells(reading, drawn, whole, by_step=True)
+        ordered = _ordered(_units(reading, drawn, whole if level == "cell" else _Union(drawn), "op"))
+    assert ordered is not None
+    return ordered
+
+
+class _Union:
+    """Which nodes are drawn as one, and what that is."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.parent = {n: n for n in nodes}
+        self.what: dict[Node, str] = {}
+
+    def find(self, n: Node) -> Node:
+        while self.parent[n] is not n:
+            self.parent[n] = self.parent[self.parent[n]]
+            n = self.parent[n]
+        return n
+
+    def join(self, a: Node, b: Node, what: str) -> None:
+        low, high = sorted((self.find(a), self.find(b)), key=lambda n: n.order)
+        self.parent[high] = low
+        self.what[low] = what
+
+
+def _join_sums(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+    """A chain of additions outside of all steps is one sum: the losses of the steps, say."""
+    for node in nodes:
+        if node.op != "add" or node in reading.step:
+            continue
+        for source in node.inputs:
+            alone = len(reading.readers[source]) == 1
+            if source.op == "add" and source not in reading.step and alone:
+                joined.join(source, node, "sum")
+
+
+def _join_neighbours(
+    nodes: Sequence[Node], joined: _Union, key: Callable[[Node], Hashable], what: str
+) -> None:
+    """Join each node with those of its sources that have the same key."""
+    for node in nodes:
+        own = key(node)
+        if own is not None:
+            for source in node.inputs:
+                if source in joined.parent and key(source) == own:
+                    joined.join(source, node, what)
+
+
+def _join_gates(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+    def key(node: Node) -> Hashable:
+        depth = len(node.cell) if node.cell is not None else -1
+        if depth < 0 or node.is_leaf or len(node.scope) <= depth:
+            return None
+        return reading.step.get(node), reading.group.get(node), node.scope[depth]
+
+    _join_neighbours(nodes, joined, key, "gate")
+
+
+def _join_affine(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+    """Products with weights, and their sums."""
+    affine: set[Node] = set()
+    for node in nodes:
+        if node.cell is None or len(node.scope) > len(node.cell):
+            continue
+        if node.op == "matmul":
+            weighted = any(source.op == "parameter" for source in node.inputs)
+        else:
+            weighted = node.op == "add" and all(
+                source.op == "parameter"
+                or (source in affine and len(reading.readers[source]) == 1)
+                for source in node.inputs
+            )
+        if weighted:
+            affine.add(node)
+            for source in node.inputs:
+                if source in affine:
+                    joined.join(source, node, "affine")
+            joined.what.setdefault(joined.find(node), "affine")
+
+
+def _join_cells(reading: Reading, nodes: Sequence[Node], joined: _Union, by_step: bool) -> None:
+    first: dict[Hashable, Node] = {}
+    for node in nodes:
+        group = reading.group.get(node)
+        if group is None or node.cell is None or not computes(reading, node):
+            continue
+        key = (group, reading.step[node] if by_step else None)
+        joined.join(first.setdefault(key, node), node, "cell")
+
+
+def computes(reading: Reading, node: Node) -> bool:
+    """Whether a node of a step does more than take this step's input from what lies outside."""
+    if node.is_leaf:
+        return False
+    return node.op != "getitem" or any(
+        source in reading.step or source.op == "parameter" for source in node.inputs
+    )
+
+
+def _join_modules(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+    def module(node: Node) -> Hashable:
+        if node.is_leaf or node in reading.group or not node.scope:
+            return None
+        return reading.step.get(node), node.scope
+
+    def loose(node: Node) -> Hashable:
+        outside = node not in reading.step and not node.is_leaf and not node.scope
+        return "outside" if outside and joined.what.get(joined.find(node)) != "sum" else None
+
+    _join_neighbours(nodes, joined, module, "module")
+    _join_neighbours(nodes, joined, loose, "loss")
+
+
+def _units(reading: Reading, nodes: Sequence[Node], joined: _Union, level: str) -> list[Unit]:
+    found: dict[Node, Unit] = {}
+    for node in nodes:
+        head = joined.find(node)
+        unit = found.get(head)
+        if unit is None:
+            timeless = level == "layer"
+            step = None if timeless else reading.step.get(node)
+            slot: Hashable = reading.slot.get(node, node.order)
+            unit = found[head] = Unit([], step, reading.group.get(node), slot)
+            unit.what = joined.what.get(head, "op")
+        unit.nodes.append(node)
+        unit.inside.add(node)
+    return list(found.values())
+
+
+def _ordered(units: list[Unit]) -> list[Unit] | None:
+    """Sources before readers, otherwise as recorded; None if there is a cycle."""
+    home = {node: k for k, unit in enumerate(units) for node in unit.nodes}
+    before: list[set[int]] = [
+        {home[s] for n in unit.nodes for s in n.inputs if s in home} - {k}
+        for k, unit in enumerate(units)
+    ]
+    after: list[list[int]] = [[] for _ in units]
+    for k, sources in enumerate(before):
+        for source in sorted(sources):
+            after[source].append(k)
+    missing = [len(sources) for sources in before]
+    ready = [k for k, count in enumerate(missing) if not count]
+    found: list[Unit] = []
+    import heapq
+
+    heapq.heapify(ready)
+    while ready:
+        k = heapq.heappop(ready)
+        found.append(units[k])
+        for reader in after[k]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                heapq.heappush(ready, reader)
+    return found if len(found) == len(units) else None
