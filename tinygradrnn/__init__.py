@@ -1,5 +1,6 @@
 """Recurrent networks as explicit computation graphs: see, step through, measure, train."""
 
+from tinygradrnn import analysis as analysis
 from tinygradrnn import functional as functional
 from tinygradrnn import nn as nn
 from tinygradrnn import optim as optim
@@ -63,6 +64,7 @@ __all__ = [
     "StaleGraphError",
     "Tensor",
     "UnknownBackendError",
+    "analysis",
     "available_backends",
     "backend_scope",
     "check_gradients",

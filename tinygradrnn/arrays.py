@@ -20,6 +20,14 @@ def require_float(dtype: np.dtype[Any], what: str) -> None:
         )
 
 
+def require_real(dtype: Any) -> np.dtype[Any]:
+    """The dtype, if a tensor can hold it: floats, integers, booleans; else TypeError."""
+    real: np.dtype[Any] = np.dtype(dtype)
+    if real.kind not in "fiub":
+        raise TypeError(f"a tensor holds real numbers (floats, integers, booleans), not {real}")
+    return real
+
+
 def to_array(data: TensorLike, dtype: Any = None) -> Array:
     """Turn what the user gave into an array; NumPy arrays stay, Python floats become float32."""
     if hasattr(data, "node"):
@@ -28,12 +36,9 @@ def to_array(data: TensorLike, dtype: Any = None) -> Array:
         array = np.asarray(data) if isinstance(data, np.generic) else data
     else:
         array = _from_python(data)
-    if dtype is not None and array.dtype != np.dtype(dtype):
+    require_real(array.dtype)
+    if dtype is not None and array.dtype != require_real(dtype):
         array = array.astype(dtype)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"a tensor holds real numbers (floats, integers, booleans), not {array.dtype}"
-        )
     return array
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from tinygradrnn import ops, seeds
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
-from tinygradrnn.recording import Leaf
+from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
 Reduction = Literal["mean", "sum", "none"]
+NUMBERS = (int, float, np.number)
 
 
 # ---------------------------------------------------------------- element by element
@@ -67,12 +68,12 @@ def abs(x: TensorLike) -> Tensor:
 
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
     """The larger of two, element by element; where equal, each gets half the gradient."""
-    return ops.maximum(as_tensor(x), y)
+    return ops.maximum(*_pair(x, y))
 
 
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
     """The smaller of two, element by element; where equal, each gets half the gradient."""
-    return ops.minimum(as_tensor(x), y)
+    return ops.minimum(*_pair(x, y))
 
 
 def clip(x: TensorLike, low: float | None = None, high: float | None = None) -> Tensor:
@@ -87,7 +88,14 @@ def clip(x: TensorLike, low: float | None = None, high: float | None = None) -> 
 
 def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
     """X where the condition holds, else y; each gets the gradient of the elements it gave."""
-    return ops.where(as_tensor(condition), x, y)
+    return ops.where(as_tensor(condition), *_pair(x, y))
+
+
+def _pair(x: TensorLike, y: TensorLike) -> tuple[TensorLike, TensorLike]:
+    """Two operands, one of them a tensor; a number beside it stays one and takes its dtype."""
+    if isinstance(x, NUMBERS) and not isinstance(y, NUMBERS):
+        return x, as_tensor(y)
+    return as_tensor(x), y
 
 
 # ---------------------------------------------------------------- shape
@@ -134,6 +142,57 @@ def _several(tensors: Sequence[TensorLike], what: str) -> list[Tensor]:
     if isinstance(tensors, Tensor) or not len(tensors):
         raise TypeError(f"{what}: give a list of at least one tensor")
     return [as_tensor(tensor) for tensor in tensors]
+
+
+# ---------------------------------------------------------------- gates
+
+
+def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
+    """The memory g ⊙ x + (1 − g) ⊙ s for a binary g: x is written where g is 1, else s is kept.
+
+    The memory access of note set 000. A step has no derivative, so no gradient flows into g, even
+    if it requires one; :func:`soft_gate` can be learned.
+
+    Parameters
+    ----------
+    g : tensor of 0 and 1, or of booleans
+    x, s : tensor
+        What is read and the memory; all three broadcast.
+
+    Returns
+    -------
+    Tensor
+        s', the new memory.
+    """
+    g, x, s = as_tensor(g), as_tensor(x), as_tensor(s)
+    if not bool(((g.data == 0) | (g.data == 1)).all()):
+        raise ValueError(
+            f"hard_gate: g must hold 0 and 1 only, got {g.node.describe()} with other values; "
+            "soft_gate takes any numbers"
+        )
+    gate = g.detach().astype(np.result_type(x.dtype, s.dtype))
+    return gate * x + (1 - gate) * s
+
+
+def soft_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
+    """The memory σ(g) ⊙ x + (1 − σ(g)) ⊙ s: the hard gate made differentiable, to be learned.
+
+    Note set 000, with g' for g: the building block of LSTM and GRU.
+
+    Parameters
+    ----------
+    g : tensor
+        Any numbers: large ones write x, very negative ones keep s.
+    x, s : tensor
+        What is read and the memory; all three broadcast.
+
+    Returns
+    -------
+    Tensor
+        s', the new memory.
+    """
+    gate = sigmoid(g)
+    return gate * x + (1 - gate) * s
 
 
 # ---------------------------------------------------------------- softmax and losses
@@ -216,9 +275,9 @@ def binary_cross_entropy_with_logits(
     mask: TensorLike | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """−[t log σ(x) + (1 − t) log(1 − σ(x))] = max(x, 0) − x t + log(1 + e⁻|ˣ|)."""
+    """−[t log σ(x) + (1 − t) log(1 − σ(x))], without overflow."""
     x, t = _alike(logits, targets, "logits", "targets")
-    return _reduced(relu(x) - x * t + ops.log1p(exp(-abs(x))), mask, reduction)
+    return _reduced(t * ops.softplus(-x) + (1 - t) * ops.softplus(x), mask, reduction)
 
 
 def mse_loss(
@@ -287,14 +346,7 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     ids, weight = as_tensor(ids), as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    array = ids.data
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"embedding: ids must be integers, got {array.dtype}")
-    if array.size and (int(array.min()) < 0 or int(array.max()) >= weight.shape[0]):
-        raise IndexError(
-            f"embedding: ids hold values from {int(array.min())} to {int(array.max())}; "
-            f"{weight.node.describe()} has rows 0 to {weight.shape[0] - 1}"
-        )
+    _check_ids(ids.data, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
     return ops.take(weight, ids, index=(ops.Hole(0),))
 
 
@@ -303,9 +355,21 @@ def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor
 
     Note set 004's "1-of-N encoding".
     """
-    ids = as_tensor(ids)
-    xp = backend_of(ids.data).xp
-    return embedding(ids, Tensor(Leaf(xp.eye(num_classes, dtype=dtype))))
+    array = as_tensor(ids).data
+    _check_ids(array, num_classes, "one_hot", "the classes are")
+    classes = backend_of(array).xp.arange(num_classes)
+    return Tensor(Leaf((array[..., None] == classes).astype(dtype)))
+
+
+def _check_ids(ids: Array, count: int, what: str, those: str) -> None:
+    """Raise unless the ids are integers in 0…count-1."""
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{what}: ids must be integers, got {ids.dtype}")
+    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= count):
+        raise IndexError(
+            f"{what}: ids hold values from {int(ids.min())} to {int(ids.max())}; "
+            f"{those} 0 to {count - 1}"
+        )
 
 
 def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
@@ -316,6 +380,8 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
     tensor = as_tensor(x)
+    if tensor.dtype.kind != "f":
+        raise TypeError(f"dropout: x must hold floats, got {tensor.dtype}")
     return tensor * dropout_mask(tensor, p) if training and p else tensor
 
 

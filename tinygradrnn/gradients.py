@@ -65,8 +65,9 @@ class ArrayLedger:
         total = self.totals.get(node)
         if type(term) is Part:
             if node not in self.own:
-                zeros = backend_of(node.value).xp.zeros(node.shape, term.values.dtype)
-                self.totals[node] = total = zeros if total is None else zeros + total
+                xp = backend_of(node.value).xp
+                zeros = xp.zeros(node.shape, term.values.dtype)
+                self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
                 self.own.add(node)
             ops.add_part(total, *term)
         elif total is None:

@@ -371,6 +371,8 @@ def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:
 
 def checked_parameters(params: Iterable[Tensor], what: str) -> list[Tensor]:
     """The parameters as a list, or an error that names the first that is none."""
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{what}: params is a {type(params).__name__}; write model.parameters()")
     listed = [params] if isinstance(params, Tensor) else list(params)
     if not listed:
         raise ValueError(f"{what}: no parameters were given (was an iterator used up?)")

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinygradrnn.arrays import TensorLike, require_float, to_array
+from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
 from tinygradrnn.recording import Array, Leaf, Node, state
 
@@ -69,14 +69,16 @@ class Tensor:
         return self.node.grad if isinstance(self.node, Leaf) else None
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
+    def grad(self, value: TensorLike | None) -> None:
         node = self.node
         if not isinstance(node, Leaf):
             raise TypeError(f"grad: {node.describe()} was computed; only leaves keep a gradient")
-        if value is not None and value.shape != node.shape:
-            raise ValueError(
-                f"grad: {node.describe()} cannot take a gradient of shape {value.shape}"
-            )
+        if value is not None:
+            value = as_tensor(value)
+            if value.shape != node.shape:
+                raise ValueError(
+                    f"grad: {node.describe()} cannot take a gradient of shape {value.shape}"
+                )
         node.grad = value
 
     @property
@@ -154,7 +156,9 @@ class Tensor:
 
     def astype(self, dtype: Any) -> Tensor:
         """The tensor in another dtype; the gradient comes back in this one's."""
-        return ops.cast(self, dtype=np.dtype(dtype))
+        dtype = require_real(dtype)
+        source = self if dtype.kind == "f" else self.detach()  # rounding has no gradient
+        return ops.cast(source, dtype=dtype)
 
     def backward(self, grad: TensorLike = None) -> None:
         """Add ∂self/∂leaf to ``.grad`` of every leaf that requires it.
@@ -252,6 +256,12 @@ class Tensor:
     def __itruediv__(self, other: TensorLike) -> Tensor:
         return self._in_place("/=", self / other)
 
+    def __ipow__(self, other: TensorLike) -> Tensor:
+        return self._in_place("**=", self**other)
+
+    def __imatmul__(self, other: TensorLike) -> Tensor:
+        return self._in_place("@=", self @ other)
+
     def _in_place(self, symbol: str, result: Tensor) -> Tensor:
         """Rebind a computed tensor; change a parameter in place, under ``no_grad()`` only."""
         node = self.node
@@ -261,7 +271,7 @@ class Tensor:
             raise TypeError(
                 f"{symbol} on {node.describe()}: it is a parameter, and the graph that reads it "
                 f"would be wrong. To update it: `with tg.no_grad(): w {symbol} …`; to compute "
-                f"with it: `y = w {symbol[0]} …`"
+                f"with it: `y = w {symbol[:-1]} …`"
             )
         self.data = result
         return self
@@ -358,6 +368,18 @@ class Tensor:
             )
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For ``copy.deepcopy`` and pickle: the values and the name, not the graph."""
+        if not isinstance(self.node, Leaf):
+            raise TypeError(
+                f"copy: {self.node.describe()} was computed, and its graph cannot be copied or "
+                "pickled; write x.detach() first"
+            )
+        return _leaf, (self.data, self.name, self.requires_grad)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), precision=4, separator=", ", prefix="tensor(")
         notes = [f"'{self.name}'"] if self.name else []
@@ -365,6 +387,13 @@ class Tensor:
         if self.requires_grad:
             notes.append("requires_grad" if self.node.is_leaf else f"from {self.node.op}")
         return f"tensor({values}, {', '.join(notes)})"
+
+
+def _leaf(array: Array, name: str | None, requires_grad: bool) -> Tensor:
+    """A leaf around an array, on the backend where the array lives."""
+    made = Tensor(Leaf(array, name=name))
+    made.requires_grad = requires_grad
+    return made
 
 
 def _one_or_many(numbers: tuple[int | Sequence[int], ...]) -> Shape:

@@ -21,6 +21,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras  # type: ignore[import-untyped]
 import numpy as np
 import torch
+from keras.src.backend.common import dtypes  # type: ignore[import-untyped]
 from recording import FOLDER, Recording, generator, uniform
 
 BATCH, STEPS, FEATURES, UNITS = 3, 5, 4, 6
@@ -136,6 +137,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     keras.config.set_floatx("float64")
+    # Keras brings float64 down to float32 in most operations, as JAX does by default. Not here.
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     recording = Recording(
         {"keras": keras.__version__, "torch": torch.__version__, "numpy": np.__version__}
     )

@@ -104,7 +104,9 @@ class _Builder:
         self.wire_sums: list[list[Term]] = []
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: dict[int, int] = {}
-        self.state_number = {slot: k for k, slot in enumerate(reading.states)} if timed else {}
+        self.state_number: dict[Slot | None, int] = (
+            {slot: k for k, slot in enumerate(reading.states)} if timed else {}
+        )
         visible = set(shown)
         nodes = [
             n
@@ -280,7 +282,7 @@ class _Builder:
         ):
             targets = [target for target, uses in ends.items() for _ in uses]
             terms = [use for uses in ends.values() for use in uses]
-            self._wire(start, tuple(targets), state, terms)
+            self._wire(start, tuple(targets), state, terms, source)
 
     def _carried(self, node: Node, position: int) -> int | None:
         slot = self.reading.slot.get(node)
@@ -308,9 +310,15 @@ class _Builder:
                 uses[0].append((node, position))
 
     def _wire(
-        self, source: int, targets: tuple[int, ...], state: int | None, terms: list[list[Term]]
+        self,
+        source: int,
+        targets: tuple[int, ...],
+        state: int | None,
+        terms: list[list[Term]],
+        value: Node | None = None,
     ) -> None:
-        self.wires.append(Wire(source, targets, state))
+        slot = self.reading.slot.get(value) if value is not None else None
+        self.wires.append(Wire(source, targets, state, self.state_number.get(slot)))
         self.wire_sums.append([term for use in terms for term in use])
         self.wire_sums += terms
 

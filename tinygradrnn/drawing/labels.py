@@ -40,6 +40,8 @@ def slice_text(node: Node) -> str:
     source = node.inputs[0].shape
     if not isinstance(index, tuple) or any(source_.op == "constant" for source_ in node.inputs):
         return "[…]"
+    if any(getattr(part, "ndim", 0) or hasattr(part, "position") for part in index):
+        return f"{pretty(clean(node.inputs[0].name or '', 12))}[ids]"
     last = index[-1] if index else None
     leading = index[:-1]
     if (

@@ -59,6 +59,8 @@ class Reading:
         self._find_states()
         self._adopt()
         self._find_single_states()
+        first = {slot: node.order for node, slot in reversed(self.slot.items())}
+        self.states = {slot: self.states[slot] for slot in sorted(self.states, key=first.__getitem__)}
         self.step = self._phases()
         self.steps = sorted(set(self.step.values()))
 

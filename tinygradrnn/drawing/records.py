@@ -62,6 +62,8 @@ class Wire:
         A box that reads twice is there twice.
     state : int or None
         The number of the state that it carries from step to step.
+    value : int or None
+        The number of the state that its source is, whoever reads it.
     term : float or None
         The size of the gradient that the targets together send back; None if none is sent.
     terms : tuple of float or None
@@ -71,6 +73,7 @@ class Wire:
     source: int
     targets: tuple[int, ...]
     state: int | None = None
+    value: int | None = None
     term: float | None = None
     terms: tuple[float | None, ...] = ()
 

@@ -199,7 +199,8 @@ class Router:
         for _, path in self.paths[k]:
             for x, y in path:
                 v = self._vertex(x, y)
-                if self.box[v] == NOBODY and not self._foreign(v, k):
+                inside = 0 < x < width - 1
+                if inside and self.box[v] == NOBODY and not self._foreign(v, k):
                     for d in range(4):
                         yield v, d, JUNCTION + BEND / 2
         if isinstance(source, int):

@@ -21,13 +21,14 @@ ACTIVATIONS = {
     "sigmoid": F.sigmoid,
     "linear": F.linear,
     "leaky_relu": F.leaky_relu,
+    "softmax": F.softmax,
 }
 
 
-def activation_named(name: str, allowed: Sequence[str] = tuple(ACTIVATIONS)) -> Any:
-    """The activation function of that name."""
+def activation_named(name: str, allowed: Sequence[str], option: str = "activation") -> Any:
+    """The activation function of that name, given as that option."""
     if name not in allowed:
-        raise ValueError(f"activation: {name!r} is not one of {', '.join(allowed)}")
+        raise ValueError(f"{option}: {name!r} is not one of {', '.join(allowed)}")
     return ACTIVATIONS[name]
 
 
@@ -106,7 +107,8 @@ class Embedding(Module):
         weight = Parameter(array)
         if weight.ndim != 2:
             raise ValueError(f"from_pretrained: the vectors must be (V, E), got {weight.shape}")
-        made = cls(*weight.shape)
+        made = cls.__new__(cls)  # no random vectors are drawn, only to be thrown away
+        made.padding_idx = None
         made.W = weight
         return made.freeze() if freeze else made
 
@@ -153,7 +155,9 @@ class MLP(Module):
     def __init__(self, sizes: Sequence[int], activation: str = "tanh") -> None:
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes must be [in, …, out], got {list(sizes)}")
-        self.activation = activation_named(activation)
+        self.activation = activation_named(
+            activation, ("tanh", "relu", "sigmoid", "linear", "leaky_relu")
+        )
         self.layers = [Linear(a, b) for a, b in pairwise(sizes)]
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -191,6 +195,8 @@ class PerStep(Module):
     module : Module
         For example ``Linear(H, V)``, the output layer of note set 003.
     """
+
+    one_row = True
 
     def __init__(self, module: Module) -> None:
         self.module = module

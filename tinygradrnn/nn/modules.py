@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygradrnn.arrays import TensorLike, require_float, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
+from tinygradrnn.nn.summary import Summary, summarise
 from tinygradrnn.recording import Array, Leaf, scope
 from tinygradrnn.tensors import Tensor
 
@@ -77,6 +78,7 @@ class Module:
     """
 
     training = True
+    one_row = False  # whether summary() shows it as one layer, whatever it is made of
     _name = ""
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
@@ -92,20 +94,18 @@ class Module:
             before.data = value  # cell.W_x = array sets the values
             return
         object.__setattr__(self, name, value)
-        for path, part in held(name, value):
-            if isinstance(part, Module):
-                part._adopt(path)
+        new = list(held(name, value))
+        paths = {id(p): path for path, p in self.named_parameters()} if new else {}
+        for path, part in new:
+            if isinstance(part, Parameter):
+                part.name = part.name or path
+                if part.path is None:  # one that is shared keeps its first
+                    part.path = before.path if isinstance(before, Parameter) else path
                 continue
-            part.name = part.name or path
-            if part.path is None:  # one that is shared keeps its first
-                part.path = before.path if isinstance(before, Parameter) else path
-
-    def _adopt(self, name: str) -> None:
-        """Take the name that the parent gives, and lengthen the paths of the parameters."""
-        if not self._name:
-            object.__setattr__(self, "_name", name)
-        for path, parameter in self.named_parameters():
-            parameter.path = f"{name}.{path}"
+            if not part._name:
+                object.__setattr__(part, "_name", path)
+            for parameter in part.parameters():
+                parameter.path = paths[id(parameter)]
 
     # ---------------------------------------------------------------- what it holds
 
@@ -226,6 +226,21 @@ class Module:
             parameter.requires_grad = True
         return self
 
+    def summary(self, example: Any = None) -> Summary:
+        """The layers with their output shapes and numbers of parameters, as Keras prints them.
+
+        Parameters
+        ----------
+        example : input, or tuple of inputs, optional
+            Run through the model, in ``eval()`` mode and without a graph, to learn the shapes.
+
+        Returns
+        -------
+        Summary
+            Shown as a table; ``.rows``, ``.total``, ``.trainable``, ``.frozen``.
+        """
+        return summarise(self, example)
+
     @recursive_repr()
     def __repr__(self) -> str:
         inside = [
@@ -244,6 +259,8 @@ class Sequential(Module):
         Also functions of a tensor, such as ``F.tanh``. :class:`Last` takes ``.last``.
     """
 
+    takes_lengths = True
+
     def __init__(self, *layers: Any) -> None:
         for position, layer in enumerate(layers):
             if not callable(layer):
@@ -253,12 +270,13 @@ class Sequential(Module):
                 )
         self.layers = list(layers)
 
-    def forward(self, x: Any) -> Any:
-        """Pass x through all layers."""
+    def forward(self, x: Any, lengths: Any = None) -> Any:
+        """Pass x through all layers; ``lengths`` of sequences go to the recurrent ones."""
         for layer in self.layers:
             if hasattr(x, "last") and not getattr(layer, "reads_output", False):
                 x = x.y
-            x = layer(x)
+            passed_on = lengths is not None and getattr(layer, "takes_lengths", False)
+            x = layer(x, lengths=lengths) if passed_on else layer(x)
         return x
 
     def __getitem__(self, position: int) -> Any:

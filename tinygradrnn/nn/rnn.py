@@ -62,6 +62,10 @@ class RNN(Module):
         transition, one mask per sequence kept over time (Gal & Ghahramani 2016), while training.
     """
 
+    takes_lengths = True
+
+    one_row = True
+
     def __init__(
         self,
         cell: Cell,
@@ -88,6 +92,7 @@ class RNN(Module):
             self.initial = tuple(
                 Parameter(tensor.data, name=f"{name}_0")
                 for name, tensor in named_tensors(cell.initial_state(1))
+                if tensor.dtype.kind == "f"  # not a count
             )
 
     def forward(
@@ -147,7 +152,11 @@ class RNN(Module):
         if state is None and self.initial:
             learned = iter(self.initial)
             return map_state(
-                lambda zero: ops.broadcast_to(next(learned), shape=zero.shape),
+                lambda start: (
+                    ops.broadcast_to(next(learned), shape=start.shape)
+                    if start.dtype.kind == "f"
+                    else start
+                ),
                 self.cell.initial_state(batch),
             )
         start = checked_state(self.cell, state, batch)

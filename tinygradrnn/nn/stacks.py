@@ -34,6 +34,10 @@ class Bidirectional(Module):
     merge : "concat", "sum", "mean" or "mul"
     """
 
+    takes_lengths = True
+
+    one_row = True
+
     def __init__(self, forward: RNN, backward: RNN, merge: str = "concat") -> None:
         if merge not in MERGES:
             raise ValueError(f"merge: {merge!r} is not one of {', '.join(MERGES)}")
@@ -80,6 +84,8 @@ class Stacked(Module):
         2017).
     """
 
+    takes_lengths = True
+
     def __init__(self, layers: Sequence[Module], dropout: float = 0.0, skip: bool = False) -> None:
         if not layers:
             raise ValueError("Stacked: give at least one layer")
@@ -103,7 +109,7 @@ class Stacked(Module):
         if self.skip or (self.training and self.dropout):
             x = without_padding(x, lengths)
         wanted = f"a tuple of {len(self.layers)} states, one for each layer"
-        states = _parts(state, len(self.layers), "Stacked", wanted)
+        states = _parts(state, len(self.layers), type(self).__name__, wanted)
         outputs: list[RNNOutput] = []
         for layer, own in zip(self.layers, states, strict=True):
             below = self._dropped(outputs[-1].y if outputs else x)

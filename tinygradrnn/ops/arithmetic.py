@@ -66,7 +66,9 @@ power = Op(
 
 def _one_less(y: Any) -> Any:
     """The exponent of the derivative; 1 for y = 0, where 0 · 0⁻¹ would be NaN."""
-    return where(y == 0, 1.0, y - 1) if hasattr(y, "shape") else y - 1 if y else 1
+    if hasattr(y, "shape"):
+        return where(y == 0, 1.0, y - 1)
+    return y - 1 if y else 1
 
 
 def _log(x: Any) -> Any:

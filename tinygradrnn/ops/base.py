@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from tinygradrnn.tensors import Tensor
 
 Rule = Callable[..., Any]
 NUMBERS = frozenset((float, int, bool))
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 class NonFiniteError(FloatingPointError):
@@ -128,7 +129,7 @@ class Op:
         try:
             xp = array_modules.get(kind) or xp_of(values)
             return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
             given = [node.describe() for node in inputs] if inputs else map(describe, values)
             raise type(error)(self.explain(error, values, list(given), settings)) from error
 

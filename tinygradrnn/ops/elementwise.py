@@ -25,6 +25,12 @@ def _sigmoid(xp: Any, x: Array) -> Array:
 
 
 sigmoid = Op("sigmoid", _sigmoid, lambda g, y, x: g * (y * (1 - y)), label="σ")
+softplus = Op(
+    "softplus",
+    lambda xp, x: xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x))),
+    lambda g, y, x: g * sigmoid(x),
+    label="log(1 + exp)",
+)
 relu = Op("relu", lambda xp, x: xp.maximum(x, 0), lambda g, y, x: g * (x > 0), label="ReLU")
 leaky_relu = Op(
     "leaky_relu",
@@ -36,5 +42,5 @@ leak: Op = Op("leak", lambda xp, x, slope: xp.where(x > 0, 1.0, slope).astype(x.
 cast = Op(
     "cast",
     lambda xp, x, dtype: x.astype(dtype),
-    lambda g, y, x, dtype: g,  # the engine brings it back to the dtype of x
+    lambda g, y, x, dtype: g.astype(x.dtype),
 )

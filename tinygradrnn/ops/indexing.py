@@ -115,7 +115,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         if part is Ellipsis:
             axis = x.ndim - sum(p is not None for p in parts[position + 1 :])
         elif hasattr(part, "__len__"):
-            array = to_array(part)
+            none = isinstance(part, list) and not part
+            array = to_array(part, "int64" if none else None)
             if array.dtype.kind == "b":
                 raise IndexError(
                     f"{x.node.describe()} cannot be indexed by a mask: the shape of the result "

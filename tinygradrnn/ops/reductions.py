@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
+from tinygradrnn.ops.arithmetic import where
 from tinygradrnn.ops.base import Op
-from tinygradrnn.ops.elementwise import exp
-from tinygradrnn.ops.shaping import broadcast_to, reshape
+from tinygradrnn.ops.elementwise import cast, exp
+from tinygradrnn.ops.shaping import broadcast_to, no_axis, reshape
 from tinygradrnn.recording import Array
 
 Axis = int | tuple[int, ...] | None
@@ -32,17 +33,18 @@ def spread(g: Any, x: Any, axis: Axis) -> Any:
 
 
 def _share_of_extreme(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    taken = x == reshape(y, shape=kept(x.shape, axis))
-    among = taken * 1.0 / taken.sum(axis=axis, keepdims=True)
-    return spread(g, x, axis) * among
+    taken = cast(x == reshape(y, shape=kept(x.shape, axis)), dtype=x.dtype)
+    return spread(g, x, axis) * taken / taken.sum(axis=axis, keepdims=True)
 
 
 def axis_problem(*shapes: tuple[int, ...], axis: Axis = None, **settings: Any) -> str | None:
     """Say that an axis does not exist, or that there is nothing to reduce."""
-    ndim = len(shapes[0])
-    for a in axis if isinstance(axis, tuple) else () if axis is None else (axis,):
-        if not -ndim <= a < ndim:
-            return f"there is no axis {a}; the axes are 0 to {ndim - 1}"
+    axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    if not all(hasattr(a, "__index__") for a in axes):
+        return f"axis must be an integer, a tuple of integers or None, got {axis!r}"
+    for a in axes:
+        if missing := no_axis(a, len(shapes[0])):
+            return missing
     return None if prod(shapes[0]) else "there are no elements to reduce"
 
 
@@ -75,9 +77,16 @@ min = Op(
 
 def _logsumexp(xp: Any, x: Array, axis: Axis, keepdims: bool = False) -> Array:
     largest = x.max(axis=axis, keepdims=True)
-    largest = xp.where(xp.isfinite(largest), largest, 0)  # all -inf: log 0, not nan
-    y = xp.log(xp.exp(x - largest).sum(axis=axis, keepdims=True)) + largest
+    finite = xp.where(xp.isfinite(largest), largest, 0)
+    total = xp.exp(x - finite).sum(axis=axis, keepdims=True)
+    empty = total == 0  # all -inf: so is the result
+    y = xp.log(xp.where(empty, 1, total)) + xp.where(empty, largest, finite)
     return y if keepdims else y.reshape(largest.sum(axis=axis).shape)
+
+
+def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool = False) -> Any:
+    y = where(y == -inf, 0.0, y)  # all -inf: no gradient, not nan
+    return spread(g, x, axis) * exp(x - spread(y, x, axis))
 
 
 def _softmax(xp: Any, x: Array, axis: int) -> Array:
@@ -93,7 +102,7 @@ def _log_softmax(xp: Any, x: Array, axis: int) -> Array:
 logsumexp = Op(
     "logsumexp",
     _logsumexp,
-    lambda g, y, x, axis, keepdims=False: spread(g, x, axis) * exp(x - spread(y, x, axis)),
+    _logsumexp_rule,
     label="log Σ exp",
     problem=axis_problem,
 )

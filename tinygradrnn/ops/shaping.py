@@ -71,18 +71,23 @@ def _part(k: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
     return g[(slice(None),) * axis + (slice(start, start + xs[k].shape[axis]),)]
 
 
+def no_axis(axis: int, ndim: int) -> str | None:
+    """Say so, if an array of that many axes does not have this one."""
+    if -ndim <= axis < ndim:
+        return None
+    there_are = f"the axes are 0 to {ndim - 1}" if ndim else "a single number has none"
+    return f"there is no axis {axis}; {there_are}"
+
+
 def _concatenate_problem(*shapes: Shape, axis: int) -> str | None:
-    ndim = len(shapes[0])
-    if not -ndim <= axis < ndim:
-        return f"there is no axis {axis}; the axes are 0 to {ndim - 1}"
-    return f"the shapes must be equal except on axis {axis}"
+    missing = no_axis(axis, len(shapes[0]))
+    return missing or f"the shapes must be equal except on axis {axis}"
 
 
 def _stack_problem(*shapes: Shape, axis: int) -> str | None:
-    ndim = len(shapes[0]) + 1
     if len(set(shapes)) > 1:
         return "the shapes must all be equal"
-    return None if -ndim <= axis < ndim else f"there is no axis {axis} in a result of {ndim} axes"
+    return no_axis(axis, len(shapes[0]) + 1)
 
 
 concatenate = Op(

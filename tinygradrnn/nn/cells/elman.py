@@ -1,4 +1,4 @@
-"""The Elman network, or simple RNN."""
+"""The Elman network, or simple RNN, and its form with ReLU and identity."""
 
 from __future__ import annotations
 
@@ -59,3 +59,25 @@ class ElmanCell(Cell):
     def initial_state(self, batch: int) -> Tensor:
         """Zeros (B, H)."""
         return self.zeros(batch, self.hidden_size)
+
+
+class IRNNCell(ElmanCell):
+    """s_t = max(x_t W_x + s_{t−1} W_s + b, 0),  y_t = s_t, where W_s starts as the identity.
+
+    Le, Jaitly & Hinton 2015; note sets 001 and 004. At first the state adds up inputs and hands
+    gradients back unchanged, so nothing vanishes. b starts as zeros. W_x starts as in
+    :class:`ElmanCell`; the paper draws it from N(0, 0.001²).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        F and H.
+
+    Attributes
+    ----------
+    W_x, W_s, b : Parameter
+        As in :class:`ElmanCell`.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, activation="relu", init="identity")

@@ -1,0 +1,461 @@
+"""IRNN, Jordan, deep Elman, clockwork and SCRN against their formulas; the gates of note set 000."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from nn.formulas import complex_step, loop
+from nn.more_formulas import clockwork_step, deep_step, irnn_step, jordan_step, scrn_step
+
+import tinygradrnn as tg
+from tinygradrnn import functional as F
+from tinygradrnn import nn
+
+B, T, N, H, O, C = 2, 5, 3, 6, 4, 5  # batch, steps, features, hidden, output, context
+PERIODS = (1, 2, 4)
+
+CASES = {
+    "irnn": (nn.IRNNCell, irnn_step, (N, H), {}),
+    **{
+        f"jordan {' '.join(map(str, options.values()))}": (
+            nn.JordanCell,
+            jordan_step,
+            (N, H, O),
+            options,
+        )
+        for options in (
+            {},
+            {"activation": "sigmoid", "output_activation": "tanh"},
+            {"activation": "relu", "output_activation": "sigmoid"},
+            {"activation": "linear", "output_activation": "softmax", "bias": False},
+        )
+    },
+    **{
+        f"deep {layers}": (
+            nn.DeepElmanCell,
+            deep_step,
+            (N, H),
+            dict(zip(("input_layers", "transition_layers", "output_layers"), layers, strict=True)),
+        )
+        for layers in ((1, 1, 1), (3, 1, 1), (1, 3, 1), (1, 1, 3), (2, 2, 2))
+    },
+    **{
+        f"clockwork {periods}": (nn.ClockworkCell, clockwork_step, (N, H), {"periods": periods})
+        for periods in ((1,), PERIODS, (2, 3))
+    },
+    **{
+        f"scrn {alpha}": (nn.SCRNCell, scrn_step, (N, H, C), {"alpha": alpha})
+        for alpha in (0.95, 0.3, "learned")
+    },
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def is_float(tensor):
+    return tensor.dtype.kind == "f"
+
+
+def parts_of(state):
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+class Case:
+    """A cell in float64 with random weights, a random initial state, inputs and a loss."""
+
+    def __init__(self, name, steps=T):
+        make, step, sizes, options = CASES[name]
+        rng = np.random.default_rng(4)
+        self.cell = make(*sizes, **options).astype("float64")
+        self.step = partial(step, **options)
+        for parameter in self.cell.parameters():
+            parameter.data = rng.normal(0, 0.6, parameter.shape)
+        self.x = tg.tensor(rng.normal(size=(B, steps, N)), requires_grad=True)
+        self.start = nn.map_state(
+            lambda zero: (
+                tg.tensor(rng.normal(size=zero.shape), requires_grad=True)
+                if is_float(zero)
+                else zero
+            ),
+            self.cell.initial_state(B),
+        )
+        self.leaves = {"x": self.x}
+        for i, part in enumerate(parts_of(self.start)):
+            if is_float(part):
+                self.leaves[f"start {i}"] = part
+        self.weights = self.cell.state_dict()
+        y, *state = self.run()
+        self.to = [rng.normal(size=part.shape) * is_float(part) for part in (y, *state)]
+
+    def run(self):
+        out = nn.RNN(self.cell)(self.x, self.start)
+        return out.y, *parts_of(out.state)
+
+    def floats(self):
+        return tuple(part for part in self.run() if is_float(part))
+
+    def loss(self, results):
+        return sum((part * to).sum() for part, to in zip(results, self.to, strict=True))
+
+    def formula(self, arrays):
+        start = tuple(
+            arrays.get(f"start {i}", part.numpy()) for i, part in enumerate(parts_of(self.start))
+        )
+        y, state = loop(self.step, arrays, start, arrays["x"])
+        return y, *state
+
+    def arrays(self):
+        return {**{name: leaf.numpy() for name, leaf in self.leaves.items()}, **self.weights}
+
+
+# ---------------------------------------------------------------- every cell
+
+
+@every_case
+def test_values_are_those_of_the_formula(case):
+    case = Case(case)
+    for ours, theirs in zip(case.run(), case.formula(case.arrays()), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-13, atol=1e-14)
+
+
+@every_case
+def test_gradients_of_every_weight_are_those_of_the_formula(case):
+    case = Case(case)
+    expected = complex_step(lambda arrays: case.loss(case.formula(arrays)), case.arrays())
+    case.loss(case.run()).backward()
+    tensors = {**case.leaves, **dict(case.cell.named_parameters())}
+    assert tensors.keys() == expected.keys()
+    for name, tensor in tensors.items():
+        assert np.abs(expected[name]).max() > 1e-3, f"{name}: the loss does not reach it"
+        np.testing.assert_allclose(
+            tensor.grad.numpy(), expected[name], rtol=1e-11, atol=1e-12, err_msg=name
+        )
+
+
+@every_case
+def test_gradients_agree_with_central_differences(case):
+    case = Case(case, steps=3)
+    inputs = (*case.leaves.values(), *case.cell.parameters())
+    tg.check_gradients(lambda *_: case.floats(), *inputs, order=1 if "relu" in case.__dict__ else 1)
+
+
+@every_case
+def test_a_cell_is_called_step_by_step(case):
+    case = Case(case)
+    y, *state = case.run()
+    current = case.start
+    for t in range(T):
+        y_t, current = case.cell(case.x[:, t], current)
+        np.testing.assert_array_equal(y_t.numpy(), y.numpy()[:, t])
+    for ours, theirs in zip(parts_of(current), state, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@every_case
+def test_windows_are_one_long_run(case):
+    """The clockwork's count goes on from window to window."""
+    case = Case(case)
+    rnn = nn.RNN(case.cell)
+    first = rnn(case.x[:, :3])
+    second = rnn(case.x[:, 3:], nn.detach(first.state))
+    y = rnn(case.x).y.numpy()
+    np.testing.assert_allclose(first.y.numpy(), y[:, :3], rtol=1e-13)
+    np.testing.assert_allclose(second.y.numpy(), y[:, 3:], rtol=1e-13)
+
+
+def test_parameters_have_the_names_and_shapes_of_the_documentation():
+    def shapes(cell):
+        return {name: parameter.shape for name, parameter in cell.named_parameters()}
+
+    elman = {"W_x": (N, H), "W_s": (H, H), "b": (H,)}
+    assert shapes(nn.IRNNCell(N, H)) == elman
+    assert shapes(nn.ClockworkCell(N, H, periods=PERIODS)) == elman
+    assert shapes(nn.DeepElmanCell(N, H)) == elman
+    jordan = {"W_x": (N, H), "W_y": (O, H), "b": (H,), "V": (H, O), "c": (O,)}
+    assert shapes(nn.JordanCell(N, H, O)) == jordan
+    del jordan["b"], jordan["c"]
+    assert shapes(nn.JordanCell(N, H, O, bias=False)) == jordan
+    scrn = {"A": (N, H), "B": (N, C), "P": (C, H), "R": (H, H), "b": (H,)}
+    assert shapes(nn.SCRNCell(N, H, C, alpha=0.5)) == scrn
+    assert shapes(nn.SCRNCell(N, H, C, alpha="learned")) == {**scrn, "beta": (C,)}
+
+
+# ---------------------------------------------------------------- IRNN
+
+
+def test_an_irnn_starts_as_a_sum_that_forgets_nothing():
+    """W_s = I, ReLU, b = 0: the gradient to the first input is that to the last one."""
+    cell = nn.IRNNCell(N, H)
+    np.testing.assert_array_equal(cell.W_s.numpy(), np.eye(H))
+    assert not cell.b.numpy().any()
+    cell.W_x = np.abs(cell.W_x.numpy())
+    x = tg.tensor(np.random.default_rng(0).random((B, 100, N)), requires_grad=True)
+    last = nn.RNN(cell)(x).last
+    np.testing.assert_allclose(
+        last.numpy(), x.numpy().sum(axis=1) @ cell.W_x.numpy(), rtol=1e-5
+    )
+    last.sum().backward()
+    g = x.grad.numpy()
+    np.testing.assert_array_equal(g, np.broadcast_to(g[:, -1:], g.shape))
+
+
+# ---------------------------------------------------------------- Jordan
+
+
+def test_a_jordan_network_starts_from_an_output_of_zero():
+    case = Case("jordan ")
+    w, x = case.weights, case.x.numpy()
+    y = nn.RNN(case.cell)(x).y.numpy()
+    h = np.tanh(x[:, 0] @ w["W_x"] + w["b"])
+    np.testing.assert_allclose(y[:, 0], h @ w["V"] + w["c"], rtol=1e-13)
+    assert y.shape == (B, T, O)
+
+
+def test_a_jordan_network_feeds_its_output_back_and_nothing_else():
+    """Given y_{t−1}, all that came before is of no consequence (in Elman's it would be)."""
+    case = Case("jordan ")
+    y, _ = case.cell(case.x[:, 3], case.run()[0][:, 2])
+    np.testing.assert_allclose(y.numpy(), case.run()[0].numpy()[:, 3], rtol=1e-13)
+    graph = tg.Graph(y)
+    assert [n.name for n in graph.nodes if n.scope[-1:] == ("hidden layer",)][-1] == "h"
+    assert y.name == "y"
+
+
+# ---------------------------------------------------------------- deep Elman
+
+
+def test_a_deep_elman_cell_of_one_layer_each_is_an_elman_cell():
+    deep, elman = nn.DeepElmanCell(N, H), nn.ElmanCell(N, H)
+    deep.load_state_dict(elman.state_dict())
+    x = np.random.default_rng(0).normal(size=(B, T, N))
+    np.testing.assert_array_equal(nn.RNN(deep)(x).y.numpy(), nn.RNN(elman)(x).y.numpy())
+
+
+def test_every_layer_inside_a_deep_elman_cell_has_a_scope_of_its_own():
+    cell = nn.DeepElmanCell(N, H, input_layers=3, transition_layers=2, output_layers=3)
+    graph = tg.Graph(nn.RNN(cell)(np.ones((B, 2, N))).y)
+    inside = {node.scope[2] for node in graph.nodes if len(node.scope) > 2}
+    assert inside == {
+        "input layer 1",
+        "input layer 2",
+        "transition layer 1",
+        "output layer 1",
+        "output layer 2",
+    }
+    assert len(cell.parameters()) == 3 + 2 * 5
+
+
+# ---------------------------------------------------------------- clockwork
+
+
+def ticking(graph):
+    """The scopes of blocks in each time step."""
+    return {
+        t: sorted({n.scope[-1] for n in graph.nodes if n.timestep == t and "block" in n.scope[-1]})
+        for t in graph.timesteps
+    }
+
+
+BLOCKS = ["block 1 (period 1)", "block 2 (period 2)", "block 3 (period 4)"]
+
+
+def test_the_graph_shows_which_block_ticked():
+    case = Case("clockwork (1, 2, 4)")
+    assert ticking(tg.Graph(nn.RNN(case.cell)(case.x).y)) == {
+        1: BLOCKS,
+        2: BLOCKS[:1],
+        3: BLOCKS[:2],
+        4: BLOCKS[:1],
+        5: BLOCKS,
+    }
+    reverse = ticking(tg.Graph(nn.RNN(case.cell, reverse=True)(case.x[:, :4]).y))
+    assert reverse == {4: BLOCKS, 3: BLOCKS[:1], 2: BLOCKS[:2], 1: BLOCKS[:1]}
+
+
+def test_a_block_that_does_not_tick_keeps_its_values():
+    case = Case("clockwork (1, 2, 4)")
+    y = nn.RNN(case.cell)(case.x).y.numpy()
+    size = H // 3
+    for t in range(1, T):
+        for k, period in enumerate(PERIODS):
+            same = (y[:, t] == y[:, t - 1])[:, k * size : (k + 1) * size]
+            assert same.all() if t % period else not same.any()
+
+
+def test_a_block_reads_itself_and_slower_ones_only():
+    case = Case("clockwork (1, 2, 4)")
+    case.loss(case.run()).backward()
+    g = case.cell.W_s.grad.numpy()
+    block = np.arange(H) // 2
+    slower_or_same = block[:, None] >= block  # rows are read by columns
+    assert (g[slower_or_same] != 0).all()
+    assert not g[~slower_or_same].any()
+    fresh = nn.ClockworkCell(N, H, periods=PERIODS).W_s.numpy()
+    assert (fresh[slower_or_same] != 0).all()
+    assert not fresh[~slower_or_same].any()
+
+
+def test_only_steps_where_a_block_ticks_contribute():
+    case = Case("clockwork (2, 3)", steps=8)
+    loss = nn.RNN(case.cell)(case.x).y.sum()
+    terms = tg.Graph(loss).contributions(case.cell.W_x)
+    assert list(terms) == [t + 1 for t in range(8) if t % 2 == 0 or t % 3 == 0]
+    assert not terms[3][:, H // 2 :].any()
+    assert not terms[4][:, : H // 2].any()
+
+
+def test_a_clockwork_of_period_1_is_an_elman_cell():
+    clockwork, elman = nn.ClockworkCell(N, H, periods=[1]), nn.ElmanCell(N, H)
+    clockwork.load_state_dict(elman.state_dict())
+    x = np.random.default_rng(0).normal(size=(B, T, N)).astype("float32")
+    ours, theirs = nn.RNN(clockwork)(x).y.numpy(), nn.RNN(elman)(x).y.numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_the_count_is_part_of_the_state_and_each_sequence_has_its_own():
+    rnn = nn.RNN(nn.ClockworkCell(N, H, periods=PERIODS))
+    x = np.ones((3, T, N), "float32")
+    out = rnn(x, lengths=[2, 5, 1])
+    assert isinstance(out.state, nn.ClockworkState)
+    assert out.state.count.numpy().tolist() == [2, 5, 1]
+    assert rnn(x, out.state).state.count.numpy().tolist() == [7, 10, 6]
+    assert nn.RNN(rnn.cell, reverse=True)(x, lengths=[2, 5, 1]).state.count.numpy()[1] == 5
+
+
+def test_sequences_that_tick_at_different_steps_are_told_apart_by_a_mask():
+    rnn = nn.RNN(nn.ClockworkCell(N, H, periods=PERIODS), reverse=True)
+    graph = tg.Graph(rnn(np.ones((3, T, N), "float32"), lengths=[4, 5, 5]).y)
+    masks = {n.timestep for n in graph.nodes if n.name == "ticks"}
+    assert masks == {1, 2, 3, 4}  # at step 5 the first has not begun: its count is 0 as well
+    equal = tg.Graph(rnn(np.ones((3, T, N), "float32")).y)
+    assert not any(n.op == "where" for n in equal.nodes)
+
+
+# ---------------------------------------------------------------- SCRN
+
+
+def test_the_context_is_a_running_mean():
+    case = Case("scrn 0.3")
+    out = nn.RNN(case.cell)(case.x)
+    weights = 0.7 * 0.3 ** np.arange(T)[::-1]
+    mean = np.einsum("t,btf->bf", weights, case.x.numpy()) @ case.weights["B"]
+    np.testing.assert_allclose(out.state.s.numpy(), mean, rtol=1e-12)
+    h, s = out.state
+    np.testing.assert_array_equal(
+        out.last.numpy(), np.concatenate([h.numpy(), s.numpy()], axis=1)
+    )
+
+
+def test_alpha_at_its_ends():
+    x = np.random.default_rng(0).normal(size=(B, N)).astype("float32")
+    start = nn.SCRNState(np.zeros((B, H), "float32"), np.ones((B, C), "float32"))
+    keeps = nn.SCRNCell(N, H, C, alpha=1)
+    np.testing.assert_array_equal(keeps(x, start)[1].s.numpy(), start.s)
+    forgets = nn.SCRNCell(N, H, C, alpha=0.0)
+    expected = x @ forgets.B.numpy()
+    np.testing.assert_allclose(forgets(x, start)[1].s.numpy(), expected, rtol=1e-6)
+
+
+def test_alpha_is_learned_for_each_context_unit():
+    cell = nn.SCRNCell(N, H, C, alpha="learned")
+    np.testing.assert_allclose(cell.alpha.numpy(), np.full(C, 0.95), rtol=1e-6)
+    nn.RNN(cell)(np.random.default_rng(0).normal(size=(B, T, N))).y.sum().backward()
+    assert (cell.beta.grad.numpy() != 0).all()
+    assert nn.SCRNCell(N, H, C, alpha=0.9).alpha == 0.9
+    assert nn.SCRNCell(N, H, C).alpha == 0.95
+
+
+# ---------------------------------------------------------------- gates (note set 000)
+
+
+def test_a_hard_gate_reads_or_keeps():
+    x, s = np.array([1.0, 2, 3, 4]), np.array([10.0, 20, 30, 40])
+    for g in ([1, 0, 0, 1], [True, False, False, True], np.array([1.0, 0, 0, 1], "float32")):
+        new = F.hard_gate(g, x, s)
+        assert new.numpy().tolist() == [1, 20, 30, 4]
+        assert new.dtype == "float64"
+
+
+def test_no_gradient_flows_through_a_hard_gate():
+    g, x, s = (tg.tensor(v, requires_grad=True) for v in ([1.0, 0.0], [3.0, 4.0], [5.0, 6.0]))
+    F.hard_gate(g, x, s).sum().backward()
+    assert g.grad is None
+    assert x.grad.numpy().tolist() == [1, 0]
+    assert s.grad.numpy().tolist() == [0, 1]
+
+
+def test_a_soft_gate_is_learned():
+    rng = np.random.default_rng(0)
+    g, x, s = (tg.tensor(rng.normal(size=(B, H)), requires_grad=True) for _ in range(3))
+    sigma = 1 / (1 + np.exp(-g.numpy()))
+    np.testing.assert_allclose(
+        F.soft_gate(g, x, s).numpy(), sigma * x.numpy() + (1 - sigma) * s.numpy(), rtol=1e-12
+    )
+    tg.check_gradients(F.soft_gate, g, x, s, order=2)
+    far = F.soft_gate([100.0, -100.0], [1.0, 1.0], [5.0, 5.0])
+    np.testing.assert_allclose(far.numpy(), F.hard_gate([1, 0], [1.0, 1.0], [5.0, 5.0]).numpy())
+
+
+# ---------------------------------------------------------------- what is refused
+
+ONES = np.ones((B, N), "float32")
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda: nn.IRNNCell(N, 0), "hidden_size must be an integer of at least 1, got 0"),
+        (lambda: nn.JordanCell(N, H, 0), "output_size must be an integer of at least 1, got 0"),
+        (
+            lambda: nn.JordanCell(N, H, O, output_activation="gelu"),
+            "output_activation: 'gelu' is not one of linear, tanh, relu, sigmoid, softmax",
+        ),
+        (
+            lambda: nn.JordanCell(N, H, O)(ONES, tg.tensor(np.zeros((B, H)))),
+            r"JordanCell: the state given is \(2, 6\), expected \(2, 4\) for a batch of 2",
+        ),
+        (
+            lambda: nn.DeepElmanCell(N, H, transition_layers=0),
+            "transition_layers must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda: nn.DeepElmanCell(N, H, input_layers=2)(ONES[:, :2]),
+            r"DeepElmanCell: x of shape \(2, 2\) = \(B, F\) has 2 features.*input_size = 3",
+        ),
+        (
+            lambda: nn.ClockworkCell(N, 10, periods=PERIODS),
+            r"hidden_size = 10 is not divisible by the 3 periods \(1, 2, 4\)",
+        ),
+        *[
+            (
+                lambda periods=periods: nn.ClockworkCell(N, H, periods=periods),
+                "periods must be integers of at least 1, ascending .*, such as",
+            )
+            for periods in ((), (0, 1), (2, 1), (1, 1), (1, 2.0), (True, 2))
+        ],
+        (
+            lambda: nn.ClockworkCell(N, H, periods=PERIODS)(ONES, np.zeros((B, H))),
+            r"the state given is ndarray \(2, 6\), expected ClockworkState\(\(2, 6\), \(2\)\)",
+        ),
+        *[
+            (
+                lambda alpha=alpha: nn.SCRNCell(N, H, C, alpha=alpha),
+                f"alpha must be a number from 0 to 1 or 'learned', got {alpha!r}",
+            )
+            for alpha in (1.5, -0.1, float("nan"), "fixed")
+        ],
+        (lambda: nn.SCRNCell(N, H, 0), "context_size must be an integer of at least 1, got 0"),
+        (
+            lambda: nn.SCRNCell(N, H, C)(ONES, nn.SCRNState(np.zeros((B, C)), np.zeros((B, H)))),
+            r"given is SCRNState\(ndarray \(2, 5\), ndarray \(2, 6\)\), expected SCRNState\(\(2, 6",
+        ),
+        (
+            lambda: F.hard_gate([0.5, 1.0], [1.0, 2.0], [3.0, 4.0]),
+            r"hard_gate: g must hold 0 and 1 only.*soft_gate takes any numbers",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said(run, message):
+    with pytest.raises(ValueError, match=message):
+        run()

@@ -1,0 +1,120 @@
+"""What lies outside of the time steps: the way from the last step to the loss, say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinygradrnn.drawing.frames import Frame, Item, Net, Port
+from tinygradrnn.drawing.look import Look
+from tinygradrnn.drawing.records import Diagram, Wire
+
+
+@dataclass
+class Side:
+    """A frame of boxes outside of the steps.
+
+    Attributes
+    ----------
+    frame : Frame
+    boxes : list of int
+        The box of every item.
+    wires : list of tuple of Wire
+        For each net the wires that it carries.
+    """
+
+    frame: Frame
+    boxes: list[int]
+    wires: list[Wire]
+
+
+def late_boxes(diagram: Diagram) -> set[int]:
+    """The boxes outside of the steps that depend on a step."""
+    late: set[int] = set()
+    timed = {k for k, box in enumerate(diagram.boxes) if box.step is not None or box.kind == "fold"}
+    grown = True
+    while grown:
+        grown = False
+        for wire in diagram.wires:
+            if wire.source in late or wire.source in timed:
+                new = {
+                    t
+                    for t in wire.targets
+                    if diagram.boxes[t].step is None and diagram.boxes[t].kind != "fold"
+                } - late
+                grown |= bool(new)
+                late |= new
+    return late
+
+
+def ancestors(diagram: Diagram, box: int) -> set[int]:
+    """A box outside of the steps, and all that it is computed from."""
+    found, waiting = set(), [box]
+    sources: dict[int, list[int]] = {}
+    for wire in diagram.wires:
+        for target in wire.targets:
+            sources.setdefault(target, []).append(wire.source)
+    while waiting:
+        k = waiting.pop()
+        if k not in found:
+            found.add(k)
+            waiting += sources.get(k, [])
+    return found
+
+
+def make_side(
+    diagram: Diagram, look: Look, boxes: set[int], entries: Sequence[Sequence[Wire]] = ()
+) -> Side:
+    """Lay boxes out from left to right along the longest way through them.
+
+    Parameters
+    ----------
+    diagram : Diagram
+    look : Look
+    boxes : set of int
+        What they read outside of the steps is drawn too.
+    entries : sequence of sequences of Wire
+        The wires that come in from the left, at each entry.
+    """
+    chosen = set(boxes)
+    for wire in diagram.wires:
+        source = diagram.boxes[wire.source]
+        if chosen & boxes & set(wire.targets) and source.step is None and source.kind != "fold":
+            chosen.add(wire.source)
+    ordered = sorted(chosen)
+    item_of = {k: n for n, k in enumerate(ordered)}
+    items = tuple(Item(*look.size(diagram.boxes[k])) for k in ordered)
+    nets: list[Net] = []
+    wires: list[Wire] = []
+    for wire in diagram.wires:
+        sinks = tuple(item_of[t] for t in wire.targets if t in boxes)
+        if wire.source in item_of and sinks:
+            nets.append(Net(item_of[wire.source], sinks))
+            wires.append(wire)
+    for n, group in enumerate(entries):
+        sinks = tuple(item_of[t] for wire in group for t in wire.targets if t in item_of)
+        nets.append(Net(Port("entry", n), sinks))
+        wires.append(group[0])
+    spine = _longest(len(items), nets)
+    return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
+
+
+def _longest(count: int, nets: Sequence[Net]) -> tuple[int, ...]:
+    """The longest way, from an entry if there is one, to the last item."""
+    length = [0] * count
+    came: list[int | None] = [None] * count
+    for net in nets:
+        if isinstance(net.source, Port):
+            for sink in net.sinks:
+                if isinstance(sink, int):
+                    length[sink] = count
+    for n in range(count):
+        for net in nets:
+            if isinstance(net.source, int) and n in net.sinks and length[net.source] >= length[n]:
+                length[n], came[n] = length[net.source] + 1, net.source
+    way: list[int] = []
+    at: int | None = max(range(count), key=lambda n: (length[n], n)) if count else None
+    while at is not None:
+        way.append(at)
+        at = came[at]
+    return tuple(reversed(way))

@@ -1,0 +1,260 @@
+"""What the steps of a diagram have in common: the frame that all of them are stamped from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from tinygradrnn.drawing.frames import End, Frame, Item, Net, Port, State
+from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
+from tinygradrnn.drawing.text import number, width
+
+Role = tuple[str, Hashable]  # what a net starts from: ("slot", …), ("entry", state), ("rail", box)
+
+
+class IrregularError(Exception):
+    """The steps do not fit into one frame; the graph is to be drawn without a time axis."""
+
+
+@dataclass
+class Template:
+    """The frame of one phase, and how boxes and wires map to it.
+
+    Attributes
+    ----------
+    frame : Frame
+    steps : list of Step
+    item_of : dict
+        Slot to item.
+    net_of : dict
+        Role to net.
+    states : list of int
+        The states of the diagram that run through this phase, in the order of the frame.
+    rails : list of int
+        The boxes outside of the steps that all steps read.
+    buses : list of Hashable
+        The slots that something outside reads.
+    """
+
+    frame: Frame
+    steps: list[Step]
+    item_of: dict[Hashable, int]
+    net_of: dict[Role, int]
+    states: list[int]
+    rails: list[int]
+    buses: list[Hashable]
+
+    def exits(self, diagram: Diagram, wire: Wire) -> Port:
+        """Where a wire leaves the step of its source."""
+        box = diagram.boxes[wire.source]
+        last = self.last_step(diagram, wire.value)
+        leaves = wire.state is not None or box.step == last
+        if wire.value is not None and leaves and wire.value in self.states:
+            return Port("exit", self.states.index(wire.value))
+        return Port("bus", self.buses.index(box.slot))
+
+    def last_step(self, diagram: Diagram, state: int | None) -> Step | None:
+        """The step that a state ends at."""
+        if state is None:
+            return None
+        return self.steps[0 if diagram.states[state].backward else -1]
+
+
+def make_template(diagram: Diagram, look: Look, phase: int) -> Template:
+    """The union of the steps of a phase."""
+    return _Maker(diagram, look, phase).template()
+
+
+class _Maker:
+    def __init__(self, diagram: Diagram, look: Look, phase: int) -> None:
+        self.diagram, self.look = diagram, look
+        self.steps = [step for step in diagram.steps if step.phase == phase]
+        inside = set(self.steps)
+        self.members = [k for k, box in enumerate(diagram.boxes) if box.step in inside]
+        self.inside = set(self.members)
+        self.sinks: dict[Role, dict[End | Hashable, int]] = {}
+        self.room: dict[Role, float] = {}
+        self.states = self._states()
+        self.buses: list[Hashable] = []
+        self.rails: list[int] = []
+        for wire in diagram.wires:
+            self._read(wire)
+
+    def template(self) -> Template:
+        slots = self._ordered_slots()
+        item_of = {slot: n for n, slot in enumerate(slots)}
+        groups = self._groups(slots)
+        first = {slot: groups[slot] for slot in slots}
+        self.rails.sort()
+        items = tuple(self._item(slot, first[slot]) for slot in slots)
+        net_of: dict[Role, int] = {}
+        nets: list[Net] = []
+        for role in self._roles(slots):
+            ends = [end for end, count in self.sinks[role].items() for _ in range(count)]
+            resolved = tuple(e if isinstance(e, Port) else item_of[e] for e in ends)
+            net_of[role] = len(nets)
+            nets.append(Net(self._source(role, item_of), resolved, self.room.get(role, 0.0)))
+        below = []
+        for rail in self.rails:
+            read = [item_of[end] for end in self.sinks["rail", rail] if not isinstance(end, Port)]
+            below.append(min(items[n].group for n in read))
+        frame = Frame(
+            items,
+            tuple(nets),
+            tuple(
+                State(item_of[self.diagram.states[k].slot], self.diagram.states[k].backward)
+                for k in self.states
+            ),
+            rails=tuple(below),
+            buses=len(self.buses),
+        )
+        return Template(
+            frame, self.steps, item_of, net_of, self.states, self.rails, self.buses
+        )
+
+    # ---------------------------------------------------------------- wires
+
+    def _states(self) -> list[int]:
+        """States that this phase computes."""
+        slots = {self.diagram.boxes[k].slot for k in self.members}
+        return [k for k, state in enumerate(self.diagram.states) if state.slot in slots]
+
+    def _read(self, wire: Wire) -> None:
+        boxes = self.diagram.boxes
+        source = boxes[wire.source]
+        targets = [boxes[t] for t in wire.targets if t in self.inside]
+        if targets:
+            if wire.source in self.inside and source.step == targets[0].step:
+                role: Role = ("slot", source.slot)
+            elif wire.state is not None:
+                role = ("entry", wire.state)
+            elif source.step is None and source.kind != "fold":
+                role = ("rail", wire.source)
+                if wire.source not in self.rails:
+                    self.rails.append(wire.source)
+            else:
+                raise IrregularError
+            self._add(role, [target.slot for target in targets])
+            if role[0] == "rail" and self.diagram.gradients and source.kind == "weight":
+                room = width(number(wire.term), NUMBER, bold=True) + 12
+                self.room[role] = max(self.room.get(role, 0.0), room)
+        elif wire.source in self.inside:
+            self._leave(wire, source)
+
+    def _leave(self, wire: Wire, source: Box) -> None:
+        last = None
+        if wire.value is not None:
+            last = self.steps[0 if self.diagram.states[wire.value].backward else -1]
+        if wire.value is not None and (wire.state is not None or source.step == last):
+            self._add(("slot", source.slot), [Port("exit", self.states.index(wire.value))])
+            return
+        if any(self.diagram.boxes[t].step is not None for t in wire.targets):
+            raise IrregularError
+        if source.slot not in self.buses:
+            self.buses.append(source.slot)
+        self._add(("slot", source.slot), [Port("bus", self.buses.index(source.slot))])
+
+    def _add(self, role: Role, ends: Sequence[End | Hashable]) -> None:
+        known = self.sinks.setdefault(role, {})
+        for end in dict.fromkeys(ends):
+            count = 1 if isinstance(end, Port) else list(ends).count(end)
+            known[end] = max(known.get(end, 0), count)
+
+    def _roles(self, slots: list[Hashable]) -> list[Role]:
+        order = {slot: n for n, slot in enumerate(slots)}
+        kinds = {"slot": 0, "entry": 1, "rail": 2}
+
+        def key(role: Role) -> tuple[int, int]:
+            place = order[role[1]] if role[0] == "slot" else role[1]
+            assert isinstance(place, int)
+            return kinds[role[0]], place
+
+        return sorted(self.sinks, key=key)
+
+    def _source(self, role: Role, item_of: dict[Hashable, int]) -> End:
+        kind, what = role
+        if kind == "slot":
+            return item_of[what]
+        if kind == "rail":
+            return Port("rail", self.rails.index(what))  # type: ignore[arg-type]
+        return Port("entry", self.states.index(what))  # type: ignore[arg-type]
+
+    # ---------------------------------------------------------------- items
+
+    def _edges(self) -> list[tuple[Hashable, Hashable]]:
+        return [
+            (role[1], end)
+            for role, ends in self.sinks.items()
+            if role[0] == "slot"
+            for end in ends
+            if not isinstance(end, Port)
+        ]
+
+    def _ordered_slots(self) -> list[Hashable]:
+        """Sources before readers, in the union of all steps."""
+        slots = list(dict.fromkeys(self.diagram.boxes[k].slot for k in self.members))
+        after: dict[Hashable, list[Hashable]] = {slot: [] for slot in slots}
+        missing = dict.fromkeys(slots, 0)
+        for source, reader in self._edges():
+            after[source].append(reader)
+            missing[reader] += 1
+        found: list[Hashable] = []
+        waiting = slots
+        while waiting:
+            ready = next((slot for slot in waiting if not missing[slot]), None)
+            if ready is None:
+                raise IrregularError
+            waiting = [slot for slot in waiting if slot is not ready]
+            found.append(ready)
+            for reader in after[ready]:
+                missing[reader] -= 1
+        return found
+
+    def _item(self, slot: Hashable, group: int) -> Item:
+        boxes = [self.diagram.boxes[k] for k in self.members if self.diagram.boxes[k].slot == slot]
+        sizes = [self.look.size(box) for box in boxes]
+        wide, high = max(w for w, _ in sizes), max(h for _, h in sizes)
+        if boxes[0].kind != "cell":
+            return Item(wide, high, group)
+        states = sum(self.diagram.states[k].slot == slot for k in self.states)
+        return Item(wide, high + 26.0 * max(states - 1, 0), group, 3, max(states, 1))
+
+    def _groups(self, slots: list[Hashable]) -> dict[Hashable, int]:
+        """Stack layers, and what lies between them, in the order in which they are computed."""
+        named = {self.diagram.boxes[k].slot: self.diagram.boxes[k].group for k in self.members}
+        head: dict[Hashable, Hashable] = {}
+
+        def find(slot: Hashable) -> Hashable:
+            while head.get(slot, slot) != slot:
+                slot = head[slot]
+            return slot
+
+        first_of: dict[int, Hashable] = {}
+        for slot in slots:
+            group = named[slot]
+            head[slot] = slot if group is None else first_of.setdefault(group, slot)
+        edges = self._edges()
+        read = {reader for _, reader in edges}
+        joined: set[Hashable] = set()
+        for source, reader in edges:
+            if named[source] is None and named[reader] is None:
+                head[find(source)] = find(reader)
+                joined |= {source, reader}
+        for source, reader in edges:  # an input stands below its first reader
+            if named[source] is None and source not in read | joined:
+                head[source] = find(reader)
+                joined.add(source)
+        heads = list(dict.fromkeys(find(slot) for slot in slots))
+        level = dict.fromkeys(heads, 0)
+        for _ in range(len(heads)):
+            changed = False
+            for source, reader in edges:
+                low, high = find(source), find(reader)
+                if low != high and level[high] <= level[low]:
+                    level[high] = level[low] + 1
+                    changed = True
+            if not changed:
+                order = sorted(heads, key=lambda h: (level[h], heads.index(h)))
+                return {slot: order.index(find(slot)) for slot in slots}
+        return dict.fromkeys(slots, 0)  # they read each other: one group

@@ -1,0 +1,114 @@
+"""The main job: a model of a text, trained, measured against counting, sampled and drawn."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from tinygradrnn import seeds
+from tinygradrnn.backend import get_backend
+from tinygradrnn.checkpoint import write_atomically
+from tinygradrnn.models import generate
+from tinygradrnn.text import TextError, Vocabulary, ngram_bits_per_character, split
+from tinygradrnn.training import runs
+from tinygradrnn.training.curves import save_curves
+from tinygradrnn.training.interruption import stop_on_interrupt
+from tinygradrnn.training.progress import Show
+from tinygradrnn.training.settings import Settings
+from tinygradrnn.training.trainer import Trainer
+
+GRAPH_STEPS = 6
+SAMPLE = 500
+
+
+class CharacterJob:
+    """A model of a text, from the text to a folder full of what there is to see.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        What the text is called.
+    settings : Settings
+
+    Attributes
+    ----------
+    trainer : Trainer
+    vocabulary : Vocabulary
+    baseline : float
+        Bits per character of the held-out text by a character 5-gram that counted the other part.
+
+    Raises
+    ------
+    TextError
+        If nothing can be learned from the text.
+    """
+
+    def __init__(self, text: str, name: str, settings: Settings) -> None:
+        self.name, self.settings = name, settings
+        self.vocabulary = Vocabulary(text)
+        kinds = len(self.vocabulary)
+        if kinds < 2:
+            raise TextError(f"{name} holds one kind of character only: there is nothing to predict")
+        self.train_ids, self.held_out_ids = split(self.vocabulary.encode(text))
+        seeds.manual_seed(settings.seed)
+        model = runs.build_model(kinds, settings)
+        try:
+            self.trainer = Trainer(model, self.train_ids, self.held_out_ids, settings)
+        except ValueError as error:
+            raise TextError(f"{name} is too short: {error}") from error
+        self.baseline = ngram_bits_per_character(self.train_ids, self.held_out_ids, kinds)
+
+    def config(self) -> dict[str, object]:
+        """What the run is made of."""
+        return {
+            "text": self.name,
+            "training_characters": len(self.train_ids),
+            "held_out_characters": len(self.held_out_ids),
+            "kinds_of_characters": len(self.vocabulary),
+            "five_gram_bits_per_character": self.baseline,
+            "backend": get_backend().name,
+            "python": sys.version.split()[0],
+            "numpy": np.__version__,
+            **asdict(self.settings),
+        }
+
+    def train(self, folder: Path, show: Show) -> bool:
+        """Train to the end, or until Ctrl-C; weights and metrics are saved now and then.
+
+        Returns
+        -------
+        bool
+            Whether it came to the end.
+        """
+        runs.write_config(folder, self.config())
+        with stop_on_interrupt() as stop:
+            for record in self.trainer:
+                show(record)
+                if record.held_out is not None:
+                    self.save(folder)
+                if stop:
+                    break
+        return len(self.trainer.records) == self.settings.steps
+
+    def save(self, folder: Path) -> None:
+        """Write the weights and the metrics so far."""
+        runs.write_weights(folder, self.trainer, self.vocabulary)
+        runs.write_metrics(folder, self.trainer.records)
+
+    def finish(self, folder: Path) -> str:
+        """Measure the held-out text if need be, draw the curves, and write and return a sample."""
+        self.trainer.measure()
+        self.save(folder)
+        save_curves(
+            self.trainer.records,
+            self.baseline,
+            self.settings,
+            [folder / "loss.svg", folder / "loss.png"],
+        )
+        (text,) = generate(self.trainer.model, self.vocabulary, SAMPLE)
+        write_atomically(folder / "sample.txt", f"{text}\n".encode())
+        return text

@@ -1,0 +1,74 @@
+"""Pictures of how training went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinygradrnn.training.progress import RECENT
+from tinygradrnn.training.settings import Settings
+from tinygradrnn.training.trainer import Record
+
+TRAINING, HELD_OUT, BASELINE = "#0072B2", "#D55E00", "#555555"
+
+
+def save_curves(
+    records: Sequence[Record], baseline: float, settings: Settings, paths: Sequence[Path]
+) -> None:
+    """Draw bits per character and the norm of the gradient over the steps.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    baseline : float
+        Bits per character of the character 5-gram on the held-out text.
+    settings : Settings
+    paths : sequence of Path
+        Where to write it; the suffix, ``.svg`` or ``.png``, says how.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps = [record.step for record in records]
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, norm = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+
+    training = [record.training for record in records]
+    measured = [record for record in records if record.held_out is not None]
+    loss.plot(steps, training, color=TRAINING, alpha=0.25, linewidth=0.8)
+    loss.plot(steps, recent_mean(training), color=TRAINING, label="training, recent mean")
+    loss.plot(
+        [record.step for record in measured],
+        [record.held_out for record in measured],
+        color=HELD_OUT,
+        marker="o",
+        label="held-out text",
+    )
+    loss.axhline(baseline, color=BASELINE, linestyle="--", label=f"5-gram, {baseline:.2f}")
+    loss.set_ylabel("bits per character")
+    loss.set_title(f"{settings.cell.upper()}, {settings.hidden} units, seed {settings.seed}")
+    loss.legend()
+
+    norm.plot(steps, [record.gradient_norm for record in records], color=TRAINING, linewidth=0.8)
+    norm.axhline(settings.clip, color=BASELINE, linestyle="--", label=f"clipped to {settings.clip}")
+    norm.set_yscale("log")
+    norm.set_ylabel("gradient norm")
+    norm.set_xlabel("step")
+    norm.legend()
+    with rc_context({"svg.hashsalt": "tinygradrnn"}):  # the same picture gives the same file
+        for path in paths:
+            dated = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, dpi=120, metadata=dated)
+
+
+def recent_mean(values: Sequence[float], count: int = RECENT) -> np.ndarray:
+    """At each place the mean of the last ``count`` values up to there."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(sums))
+    starts = np.maximum(ends - count, 0)
+    means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
+    return means
