@@ -124,7 +124,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
 
     data = Path(path).read_bytes()
     try:
-        arrays = from_bytes(data)
+        arrays = dict(sorted(from_bytes(data).items()))  # they come in random order
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
     except (SafetensorError, ValueError) as error:

@@ -144,6 +144,7 @@ def _train_parser(parser: Parser) -> None:
     number("length", "characters that each reads before the weights change")
     number("steps", "how many times the weights change")
     number("lr", "highest learning rate")
+    number("clip", "norm to which larger gradients are scaled down")
     number("seed", "start of the random numbers; the same seed gives the same run")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write (default: runs/NAME-1, -2, ...)"
@@ -262,9 +263,7 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     """Say what runs here, what does not, and why."""
-    print(f"tinygradrnn {tg.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for package in PACKAGES:
-        ...
+    ...
 
 
 def _at_least(low: float) -> Callable[[str], Any]:

@@ -1,6 +1,7 @@
 """Modules: what networks are made of, and the recurrent layers."""
 
 from tinygradrnn.nn import initialisers as initialisers
+from tinygradrnn.nn import interop as interop
 from tinygradrnn.nn.cells import (
     Cell,
     ClockworkCell,
@@ -79,5 +80,6 @@ __all__ = [
     "detach",
     "gate",
     "initialisers",
+    "interop",
     "map_state",
 ]

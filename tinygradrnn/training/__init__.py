@@ -1,7 +1,8 @@
 """Training a model of text, and the folder that a run leaves behind."""
 
-from tinygradrnn.training.characters import train_characters as train_characters
+from tinygradrnn.training.characters import CharacterJob as CharacterJob
 from tinygradrnn.training.evaluation import bits_per_character as bits_per_character
+from tinygradrnn.training.progress import progress as progress
 from tinygradrnn.training.runs import RunError as RunError
 from tinygradrnn.training.runs import load_run as load_run
 from tinygradrnn.training.runs import new_folder as new_folder

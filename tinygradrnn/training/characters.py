@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from math import log2
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,23 @@ class CharacterJob:
         except ValueError as error:
             raise TextError(f"{name} is too short: {error}") from error
         self.baseline = ngram_bits_per_character(self.train_ids, self.held_out_ids, kinds)
+
+    def describe(self) -> str:
+        """What will be trained on what, in a sentence or two."""
+        weights = sum(parameter.size for parameter in self.trainer.model.parameters())
+        return (
+            f"{self.settings.cell.upper()} of {weights:,} weights on {self.name}: "
+            f"{len(self.train_ids):,} characters of {len(self.vocabulary)} kinds to learn from, "
+            f"{len(self.held_out_ids):,} held out. Backend {get_backend().name}."
+        )
+
+    def result(self) -> str:
+        """How well the held-out text is predicted, in a sentence."""
+        bits = self.trainer.records[-1].held_out
+        return (
+            f"Held-out text: {bits:.3f} bits per character. A 5-gram, which only counts, needs "
+            f"{self.baseline:.3f}; without any knowledge it is {log2(len(self.vocabulary)):.3f}."
+        )
 
     def config(self) -> dict[str, object]:
         """What the run is made of."""
