@@ -12,7 +12,7 @@ import pytest
 
 import tinygradrnn as tg
 from tinygradrnn import functional as F
-from tinygradrnn import nn, ops
+from tinygradrnn import gradients, nn, ops
 
 
 def leaf(shape: tuple[int, ...], name: str, dtype: str = "float64") -> tg.Tensor:
@@ -120,6 +120,18 @@ def test_results_may_be_several_constant_or_not_read_an_input() -> None:
     tg.check_gradients(lambda x: x * 3, x, order=3)
 
 
+def test_a_recorded_gradient_that_differs_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right as arrays, wrong as tensors: backward() alone would not show it."""
+
+    def only_the_first_term(self: Any, node: Any, term: Any) -> None:
+        self.terms.setdefault(node, [term])
+
+    monkeypatch.setattr(gradients.RecordingLedger, "add", only_the_first_term)
+    x = leaf((3,), "x")
+    tg.check_gradients(lambda x: x * x, x)
+    assert "the gradient with respect to input 0" in refusal(lambda x: x * x, x, order=2)
+
+
 def test_values_are_put_back() -> None:
     x = leaf((3,), "x")
     array, before = x.data, x.numpy()
@@ -205,11 +217,12 @@ def test_infinity_and_nan_in_backward(create_graph: bool) -> None:
             tg.grad(y.sum(), x, create_graph=create_graph)
         assert asked in str(caught.value)
         assert "infinity in the" in str(caught.value)
+        assert "scope norm" in str(caught.value)
         if not create_graph:
             assert "gradient of the result of sqrt (2,) (scope norm" in str(caught.value)
             assert f"recorded at {recorded}" in str(caught.value)
         with pytest.raises(tg.NonFiniteError, match="NaN in the gradient of the result of getitem"):
-            x[:1].backward(np.array([np.nan]))
+            x[:1].backward(np.array([np.nan], "float32"))
     assert x.grad is None
 
 

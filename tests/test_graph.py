@@ -105,6 +105,8 @@ def test_scopes_and_time_steps() -> None:
     assert (c.node.scope, c.node.timestep) == ((), None)
     assert tg.Graph(c).timesteps == [2]
     assert a.node.place.describe() == "scope encoder/forget gate, time step 2"
+    with tg.timestep(np.arange(5)[3]):
+        assert type((c * 2).node.timestep) is int
 
 
 def test_places_are_restored_after_exceptions() -> None:

@@ -129,6 +129,8 @@ REFUSED: dict[str, Refusal] = {
     "stack a tensor": (lambda: F.stack(x), TypeError, ("stack", "a list of at least one tensor")),
     "stack": (lambda: F.stack([x, y]), ValueError, ("'x' (3, 4), 'y' (3, 5)", "all be equal")),
     "stack axis": (lambda: F.stack([x, x], 3), ValueError, ("no axis 3", "0 to 2")),
+    "unstack": (lambda: F.unstack(x, 2), ValueError, ("unstack of 'x' (3, 4)", "no axis 2")),
+    "unstack a number": (lambda: F.unstack(x.sum()), ValueError, ("no axis 0", "has none")),
     "pad": (lambda: F.pad(x, [(1, 1)]), ValueError, ("2 axes of 'x' (3, 4)", "((1, 1),)")),
     # indexing
     "index": (lambda: x[3], IndexError, ("'x' (3, 4)", "index 3", "axis 0", "size 3")),

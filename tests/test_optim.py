@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -106,6 +107,7 @@ def test_a_state_dict_goes_on_exactly(make, formula, options):
     optimizer = make(first, **options)
     run(GRADIENTS[:3], first, optimizer)
     state = optimizer.state_dict()
+    slots = copy.deepcopy(state["slots"])
     second = [nn.Parameter(p.numpy()) for p in first]
     resumed = make(second, lr=7)
     resumed.load_state_dict(state)
@@ -113,6 +115,9 @@ def test_a_state_dict_goes_on_exactly(make, formula, options):
     run(GRADIENTS[3:], second, resumed)
     for ours, theirs in zip(second, through, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    for saved, kept in zip(state["slots"], slots, strict=True):
+        for name, array in kept.items():
+            np.testing.assert_array_equal(saved[name], array)
     assert resumed.lr == 0.1
     rest = {name: value for name, value in state.items() if name != "slots"}
     assert json.loads(json.dumps(rest)) == rest

@@ -104,14 +104,15 @@ def _check(
         return total
 
     loss = projected(*inputs)
-    gradients = grad(loss, inputs) if loss.requires_grad else [x * 0 for x in inputs]
-    for position, (x, gradient) in enumerate(zip(inputs, gradients, strict=True)):
+    computed = _gradients(loss, inputs, False)
+    recorded = _gradients(loss, inputs, True) if order > 1 else computed
+    for position, x in enumerate(inputs):
         size = min(x.dtype.itemsize, loss.dtype.itemsize)
-        for _ in range(2):
+        for gradient in (computed[position], recorded[position].detach()):
             v = _random_like(x, rng)
-            analytic = float((gradient.detach() * v).sum())
+            analytic = float((gradient * v).sum())
             numeric = _central_difference(projected, inputs, x, v, STEP[size])
-            scale = max(abs(analytic), abs(numeric), float((abs(gradient.detach()) * abs(v)).sum()))
+            scale = max(abs(analytic), abs(numeric), float((abs(gradient) * abs(v)).sum()))
             if not abs(analytic - numeric) <= TOLERANCE[size] * max(scale, 1.0):
                 what = "" if level == 1 else f" of order {level}"
                 raise GradientCheckError(
@@ -122,12 +123,15 @@ def _check(
     if order > 1:
 
         def first(*arguments: Tensor) -> Any:
-            value = projected(*arguments)
-            if not value.requires_grad:
-                return tuple([a * 0 for a in arguments])
-            return grad(value, arguments, create_graph=True)
+            return _gradients(projected(*arguments), arguments, True)
 
         _check(first, inputs, order - 1, rng, level + 1)
+
+
+def _gradients(loss: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> tuple[Tensor, ...]:
+    if not loss.requires_grad:
+        return tuple([(x * 0).detach() for x in inputs])
+    return grad(loss, inputs, create_graph=create_graph)
 
 
 def _random_like(x: Tensor, rng: np.random.Generator) -> Tensor:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +35,7 @@ examples:
   tinygradrnn draw runs/shakespeare-lstm-1 --steps 5 --gradients -o trained.png
 """,
 }
+PACKAGES = ("numpy", "safetensors", "matplotlib", "rich", "graphviz", "pygraphviz")
 INTERRUPTED, WRONG = 130, 2
 
 
@@ -71,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     wrong = (UserError, TextError, RunError, CheckpointError)
     wrong += (tg.UnknownBackendError, tg.BackendUnavailableError)
     try:
-        return int(arguments.run(arguments))
+        with _backend(getattr(arguments, "backend", None)):
+            return int(arguments.run(arguments))
     except wrong as error:
         print(f"tinygradrnn {arguments.command}: error: {error}", file=sys.stderr)
         return WRONG
@@ -81,6 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _backend(name: str | None) -> AbstractContextManager[Any]:
+    if name is None:
+        return nullcontext()
+    return tg.backend_scope(load_backend(name, "--backend"))
 
 
 # ---------------------------------------------------------------- what can be asked for
@@ -263,7 +274,19 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     """Say what runs here, what does not, and why."""
+    python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    print(f"tinygradrnn {tg.__version__}, {python}")
+    for package in PACKAGES:
+        try:
+            print(f"  {package} {version(package)}")
+        except PackageNotFoundError:
+            print(f"  {package} is not installed")
+    print("backends:")
+    for name, (usable, reason) in tg.available_backends().items():
+        print(f"  {name} {'runs' if usable else 'does not run'}: {reason}")
     ...
+    print(f"active backend: {tg.get_backend().name}, from {active_origin()}")
+    return 0
 
 
 def _at_least(low: float) -> Callable[[str], Any]:

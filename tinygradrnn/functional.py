@@ -10,6 +10,7 @@ import numpy as np
 from tinygradrnn import ops, seeds
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
+from tinygradrnn.ops.shaping import no_axis
 from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -114,6 +115,8 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
 def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
     """The slices along an axis; of a stack, the very tensors that were stacked."""
     x = as_tensor(x)
+    if missing := no_axis(axis, x.ndim):
+        raise ValueError(f"unstack of {x.node.describe()}: {missing}")
     return [unstacked(x, i, axis) for i in range(x.shape[axis])]
 
 

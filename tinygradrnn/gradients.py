@@ -226,7 +226,8 @@ def stale(node: Node, leaf: Node) -> str:
     """The message of StaleGraphError."""
     return (
         f"{leaf.describe()} was changed after {recorded(node)} read it, so the gradients of this "
-        "graph would be wrong. Compute the loss again after changing a parameter (optimizer.step())"
+        "graph would be wrong. Compute the loss again after changing a parameter "
+        "(optimizer.step()); cut off a state that was carried over from before by nn.detach(state)"
     )
 
 

@@ -282,10 +282,10 @@ class timestep(Within):
     """
 
     def __init__(self, t: int) -> None:
-        if not isinstance(t, int):
+        if not hasattr(t, "__index__"):  # NumPy's integers are welcome
             raise TypeError(f"timestep: t must be an int, got {type(t).__name__}")
         super().__init__()
-        self.t = t
+        self.t = int(t)
 
     def _place(self, before: Place) -> Place:
         b = before

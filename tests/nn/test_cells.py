@@ -254,11 +254,12 @@ def test_gates_are_assigned_by_name(make, options, storages):
     cell = make(F, H, **options)
     for number, (storage, name, columns) in enumerate(gate_names(storages), 2):
         before = getattr(cell, storage)
-        expected = before.numpy()
+        held, expected = before.data, before.numpy()
         values = np.full(getattr(cell, name).shape, number, "float32")
         setattr(cell, name, values)
         expected[..., columns] = number
         values[...] = -1  # the cell has a copy
+        assert not (held[..., columns] == number).any()  # and leaves the old array alone
         assert getattr(cell, storage) is before
         np.testing.assert_array_equal(before.numpy(), expected)
 

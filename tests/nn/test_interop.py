@@ -177,7 +177,7 @@ def test_everything_that_is_wrong_is_listed_at_once():
     del weights["weight_hh_l1"], weights["bias_ih_l0_reverse"]
     weights["weight_ih_l1"] = weights["weight_ih_l1"][:, :4]
     weights["weight_hr_l0"] = np.zeros((2, 4))
-    with pytest.raises(ValueError, match="from_torch: no nn.LSTM of 2 layers") as raised:
+    with pytest.raises(ValueError, match=r"from_torch: no nn\.LSTM of 2 layers") as raised:
         interop.from_torch(weights)
     assert str(raised.value).split("\n  ")[1:] == [
         "missing: bias_ih_l0_reverse (16,)",

@@ -173,6 +173,15 @@ def test_an_optimiser_goes_on_after_astype():
         assert {a.dtype.name for slots in adam.slots for a in slots.values()} == {dtype}
 
 
+def test_a_copied_parameter_is_another_parameter():
+    parameter = nn.Parameter([1.0], name="w")
+    parameter.requires_grad = False
+    for other in (copy.copy(parameter), copy.deepcopy(parameter)):
+        other.data[0] = 5
+        assert parameter.item() == 1
+        assert (other.name, other.requires_grad) == ("w", False)
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_of_a_model_is_another_model(duplicate):
     model = nn.Sequential(nn.Embedding(5, 3), nn.LSTM(3, 4), nn.Linear(4, 5))

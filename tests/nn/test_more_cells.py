@@ -1,4 +1,4 @@
-"""IRNN, Jordan, deep Elman, clockwork and SCRN against their formulas; the gates of note set 000."""
+"""IRNN, Jordan, deep Elman, clockwork, SCRN against their formulas; the gates of note set 000."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
 
-B, T, N, H, O, C = 2, 5, 3, 6, 4, 5  # batch, steps, features, hidden, output, context
+B, T, N, H, Y, C = 2, 5, 3, 6, 4, 5  # batch, steps, features, hidden, output, context
 PERIODS = (1, 2, 4)
 
 CASES = {
@@ -22,7 +22,7 @@ CASES = {
         f"jordan {' '.join(map(str, options.values()))}": (
             nn.JordanCell,
             jordan_step,
-            (N, H, O),
+            (N, H, Y),
             options,
         )
         for options in (
@@ -137,7 +137,7 @@ def test_gradients_of_every_weight_are_those_of_the_formula(case):
 def test_gradients_agree_with_central_differences(case):
     case = Case(case, steps=3)
     inputs = (*case.leaves.values(), *case.cell.parameters())
-    tg.check_gradients(lambda *_: case.floats(), *inputs, order=1 if "relu" in case.__dict__ else 1)
+    tg.check_gradients(lambda *_: case.floats(), *inputs, order=2)
 
 
 @every_case
@@ -172,10 +172,10 @@ def test_parameters_have_the_names_and_shapes_of_the_documentation():
     assert shapes(nn.IRNNCell(N, H)) == elman
     assert shapes(nn.ClockworkCell(N, H, periods=PERIODS)) == elman
     assert shapes(nn.DeepElmanCell(N, H)) == elman
-    jordan = {"W_x": (N, H), "W_y": (O, H), "b": (H,), "V": (H, O), "c": (O,)}
-    assert shapes(nn.JordanCell(N, H, O)) == jordan
+    jordan = {"W_x": (N, H), "W_y": (Y, H), "b": (H,), "V": (H, Y), "c": (Y,)}
+    assert shapes(nn.JordanCell(N, H, Y)) == jordan
     del jordan["b"], jordan["c"]
-    assert shapes(nn.JordanCell(N, H, O, bias=False)) == jordan
+    assert shapes(nn.JordanCell(N, H, Y, bias=False)) == jordan
     scrn = {"A": (N, H), "B": (N, C), "P": (C, H), "R": (H, H), "b": (H,)}
     assert shapes(nn.SCRNCell(N, H, C, alpha=0.5)) == scrn
     assert shapes(nn.SCRNCell(N, H, C, alpha="learned")) == {**scrn, "beta": (C,)}
@@ -192,9 +192,7 @@ def test_an_irnn_starts_as_a_sum_that_forgets_nothing():
     cell.W_x = np.abs(cell.W_x.numpy())
     x = tg.tensor(np.random.default_rng(0).random((B, 100, N)), requires_grad=True)
     last = nn.RNN(cell)(x).last
-    np.testing.assert_allclose(
-        last.numpy(), x.numpy().sum(axis=1) @ cell.W_x.numpy(), rtol=1e-5
-    )
+    np.testing.assert_allclose(last.numpy(), x.numpy().sum(axis=1) @ cell.W_x.numpy(), rtol=1e-5)
     last.sum().backward()
     g = x.grad.numpy()
     np.testing.assert_array_equal(g, np.broadcast_to(g[:, -1:], g.shape))
@@ -209,7 +207,7 @@ def test_a_jordan_network_starts_from_an_output_of_zero():
     y = nn.RNN(case.cell)(x).y.numpy()
     h = np.tanh(x[:, 0] @ w["W_x"] + w["b"])
     np.testing.assert_allclose(y[:, 0], h @ w["V"] + w["c"], rtol=1e-13)
-    assert y.shape == (B, T, O)
+    assert y.shape == (B, T, Y)
 
 
 def test_a_jordan_network_feeds_its_output_back_and_nothing_else():
@@ -342,9 +340,7 @@ def test_the_context_is_a_running_mean():
     mean = np.einsum("t,btf->bf", weights, case.x.numpy()) @ case.weights["B"]
     np.testing.assert_allclose(out.state.s.numpy(), mean, rtol=1e-12)
     h, s = out.state
-    np.testing.assert_array_equal(
-        out.last.numpy(), np.concatenate([h.numpy(), s.numpy()], axis=1)
-    )
+    np.testing.assert_array_equal(out.last.numpy(), np.concatenate([h.numpy(), s.numpy()], axis=1))
 
 
 def test_alpha_at_its_ends():
@@ -408,11 +404,11 @@ ONES = np.ones((B, N), "float32")
         (lambda: nn.IRNNCell(N, 0), "hidden_size must be an integer of at least 1, got 0"),
         (lambda: nn.JordanCell(N, H, 0), "output_size must be an integer of at least 1, got 0"),
         (
-            lambda: nn.JordanCell(N, H, O, output_activation="gelu"),
+            lambda: nn.JordanCell(N, H, Y, output_activation="gelu"),
             "output_activation: 'gelu' is not one of linear, tanh, relu, sigmoid, softmax",
         ),
         (
-            lambda: nn.JordanCell(N, H, O)(ONES, tg.tensor(np.zeros((B, H)))),
+            lambda: nn.JordanCell(N, H, Y)(ONES, tg.tensor(np.zeros((B, H)))),
             r"JordanCell: the state given is \(2, 6\), expected \(2, 4\) for a batch of 2",
         ),
         (
@@ -436,7 +432,7 @@ ONES = np.ones((B, N), "float32")
         ],
         (
             lambda: nn.ClockworkCell(N, H, periods=PERIODS)(ONES, np.zeros((B, H))),
-            r"the state given is ndarray \(2, 6\), expected ClockworkState\(\(2, 6\), \(2\)\)",
+            r"the state given is ndarray \(2, 6\), expected ClockworkState\(\(2, 6\), \(2,\)\)",
         ),
         *[
             (

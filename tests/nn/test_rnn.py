@@ -46,6 +46,12 @@ def test_outputs_last_and_state(cell):
     assert state is out.state
 
 
+def test_an_output_shows_its_shapes():
+    assert repr(nn.RNN(nn.LSTMCell(F, H))(data())) == (
+        "RNNOutput(y (2, 5, 4), last (2, 4), state LSTMState((2, 4), (2, 4)))"
+    )
+
+
 def test_the_outputs_are_those_of_every_prefix():
     """RNN* and RNN of note set 000: y_i = RNN(x_1:i)."""
     rnn, x = nn.RNN(nn.GRUCell(F, H)), data()
@@ -161,6 +167,17 @@ def test_truncated_bptt_is_the_window_alone(cell):
     for ours, theirs, untruncated in zip(gradients, alone, whole, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
         assert np.abs(ours.numpy() - untruncated.numpy()).max() > 1e-6
+
+
+def test_a_state_that_was_not_detached_is_said_after_a_step_of_the_optimiser():
+    rnn, state = nn.RNN(nn.GRUCell(F, H)), None
+    sgd = tg.optim.SGD(rnn.parameters(), 0.1)
+    with pytest.raises(tg.StaleGraphError, match=r"carried over from before by nn\.detach"):
+        for _ in range(2):
+            out = rnn(data(), state)
+            state = out.state
+            out.y.sum().backward()
+            sgd.step()
 
 
 def test_detach_keeps_the_structure():

@@ -152,16 +152,17 @@ def state_jacobians(cell: Any, states: State, inputs: TensorLike) -> StateJacobi
     """The Jacobian ∂s_t/∂s_{t−1} of every step, through the graph of ``cell.transition``.
 
     Entry [i, j] is ∂s_t[i]/∂s_{t−1}[j]. States are row vectors here: for an Elman cell, with
-    a_t = x_t W_x + s_{t−1} W_s + b, the matrix is diag(f′(a_t)) W_sᵀ. Note sets 001 and 003 have
-    column vectors and write diag(f′(a_t)) W_s; their W_s is the transpose of ours, and the matrix
-    is the same one. A state that is a tuple counts as the concatenation of its parts in order, for
-    an LSTM [h, c]; parts that are not floats (a count of steps) are left out.
+    a_t = x_t W_x + s_{t−1} W_s + b, the matrix is diag(f′(a_t)) W_sᵀ. Note set 003 has column
+    vectors and writes diag(f′(a_t)) W_s; its W_s is the transpose of ours, and the matrix is the
+    same one. (Note set 001 has f inside, h_t = W f(h_{t−1}) + …: there it is W diag(f′(h_{t−1})).)
+
+    A state that is a tuple counts as the concatenation of its parts in order, for an LSTM [h, c];
+    parts that are not floats (a count of steps) are left out.
 
     Parameters
     ----------
     cell : Cell
-        Its sequences must not influence each other within a batch. A learned α or gate is part of
-        the matrix as it is at that step.
+        Any, as long as the sequences of a batch do not influence each other.
     states : state, None, or list of states
         s_0, or None for the cell's own: the cell then runs over the inputs. Or the list of states
         s_0…s_{T−1} that enter the steps (s_T may follow), whatever made them.

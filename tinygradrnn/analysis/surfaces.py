@@ -27,7 +27,7 @@ class LossSurface(Result):
     Attributes
     ----------
     losses : ndarray (X, Y)
-        ``losses[i, j]`` = f at ``xs[i]``, ``ys[j]``.
+        ``losses[i, j]`` = f at ``xs[i]``, ``ys[j]``; infinite or NaN where f is, blank in the plot.
     xs, ys : ndarray (X,), (Y,)
     here : (float, float)
         Where the parameters stand.
@@ -114,7 +114,7 @@ def loss_surface(
     steps = [{tensor.node: d for tensor, d in direction.items()} for direction in (one, two)]
     losses = np.empty((len(xs), len(ys)))
     try:
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):
             for i, j in np.ndindex(losses.shape):
                 for leaf, before in leaves.items():
                     moved = before

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinygradrnn.drawing.frames import Frame, Item, Net, Port
+from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port
 from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram, Wire
+from tinygradrnn.drawing.scene import Scene
+from tinygradrnn.drawing.stamping import Stamp, Style
 
 
 @dataclass
@@ -118,3 +120,50 @@ def _longest(count: int, nets: Sequence[Net]) -> tuple[int, ...]:
         way.append(at)
         at = came[at]
     return tuple(reversed(way))
+
+
+def place_side(
+    scene: Scene,
+    diagram: Diagram,
+    look: Look,
+    side: Side,
+    placed: Placed,
+    x: float,
+    y: float,
+    starts: dict[int, tuple[int, tuple[Point, ...]]],
+) -> dict[int, int]:
+    """Draw a frame of boxes outside of the steps; returns the shape of every box.
+
+    ``starts`` says where each entry comes from: a shape or dot, and the way to the border.
+    """
+    shapes = {
+        k: scene.shape(look.shape(k, bx + x, by + y, wide, high))
+        for k, (bx, by, wide, high) in zip(side.boxes, placed.boxes, strict=True)
+    }
+    for net, wire, branches in zip(side.frame.nets, side.wires, placed.nets, strict=True):
+        ends = {
+            position: shapes[side.boxes[sink]]
+            for position, sink in enumerate(net.sinks)
+            if isinstance(sink, int)
+        }
+        style = _style(look, wire, entering=isinstance(net.source, Port))
+        prefix: tuple[Point, ...] = ()
+        if isinstance(net.source, Port):
+            start, prefix = starts[net.source.index]
+        else:
+            start = shapes[side.boxes[net.source]]
+
+        def same(_: Branch, style: Style = style) -> Style:
+            return style
+
+        tooltip = diagram.boxes[wire.source].tooltip
+        Stamp(scene, x, y, start, ends, same, prefix, tooltip).draw(branches)
+    return shapes
+
+
+def _style(look: Look, wire: Wire, entering: bool) -> Style:
+    if entering and wire.value is not None:
+        return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane")
+    if wire.source in look.weight_colour:
+        return Style(look.weight_colour[wire.source], look.tap(wire.term), "tap")
+    return Style(look.theme.wire, 1.4 if entering else 1.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 Kind = Literal["op", "function", "gate", "cell", "state", "input", "weight", "output", "fold"]
@@ -93,7 +94,7 @@ class Fold(NamedTuple):
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Diagram:
     """Everything that a picture shows.
 
@@ -120,3 +121,11 @@ class Diagram:
     states: tuple[StateName, ...] = ()
     gradients: bool = False
     notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def wires_from(self) -> tuple[tuple[Wire, ...], ...]:
+        """The wires that start at each box."""
+        found: list[list[Wire]] = [[] for _ in self.boxes]
+        for wire in self.wires:
+            found[wire.source].append(wire)
+        return tuple(map(tuple, found))

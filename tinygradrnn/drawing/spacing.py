@@ -65,7 +65,7 @@ class Spacing:
                 for (x1, y1), (x2, y2) in zip(path, path[1:], strict=False):
                     if x1 == x2:
                         for y in (y1, y2):
-                            wide = room if y == self.grid.foot else 0.0
+                            wide = room if y in (self.grid.foot, path[0][1]) else 0.0
                             found[y].setdefault(x1, Occupant(x1, x1, 0.0, wide, -1, k))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
 

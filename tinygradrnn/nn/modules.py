@@ -47,8 +47,8 @@ class Parameter(Tensor):
 
 
 def _parameter(array: Array, name: str | None, path: str | None, requires_grad: bool) -> Parameter:
-    """A parameter around an array, on the backend where the array lives."""
-    leaf = Leaf(array, requires_grad, name)
+    """A parameter with the values of an array, on the backend where the array lives."""
+    leaf = Leaf(array.copy(), requires_grad, name)
     made = Parameter.__new__(Parameter)
     Tensor.__init__(made, leaf)
     leaf.belongs_to(made)

@@ -13,7 +13,7 @@ from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.nn.cells.base import Cell, check_input, check_step, checked_state
 from tinygradrnn.nn.modules import Module, Parameter, held
-from tinygradrnn.nn.states import State, map_state, name_nodes, named_tensors
+from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import Leaf, cell_scope, timestep
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -43,6 +43,9 @@ class RNNOutput:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.y, self.state))
+
+    def __repr__(self) -> str:
+        return f"RNNOutput(y {self.y.shape}, last {self.last.shape}, state {describe(self.state)})"
 
 
 class RNN(Module):

@@ -63,6 +63,11 @@ class Bidirectional(Module):
         one = self.forward_rnn(x, ahead, lengths)
         two = self.backward_rnn(x, back, lengths, reverse=True)
         merge = MERGES[self.merge]
+        if self.merge != "concat" and one.last.shape != two.last.shape:
+            raise ValueError(
+                f"Bidirectional: merge={self.merge!r} needs outputs of one size, got "
+                f"{one.last.shape[-1]} and {two.last.shape[-1]}; merge='concat' takes any"
+            )
         ys = []
         for t in range(x.shape[1]):
             with timestep(t + 1):

@@ -14,7 +14,7 @@ class ElmanCell(Cell):
 
     Elman 1990; note set 000 (S-RNN), whose row vectors and names these are. Note set 003 has two
     biases, b_in and b_s: only their sum acts, and it is one here (PyTorch keeps both). Note sets
-    001 and 002 multiply column vectors from the right: their W is the transpose.
+    001 and 002 write W x with column vectors: their W is the transpose.
 
     Parameters
     ----------
