@@ -35,14 +35,14 @@ def to_array(data: TensorLike, dtype: Any = None) -> Array:
     elif hasattr(data, "dtype") and hasattr(data, "shape"):
         array = np.asarray(data) if isinstance(data, np.generic) else data
     else:
-        array = _from_python(data)
+        array = _from_python(data, rounded=dtype is None)
     require_real(array.dtype)
     if dtype is not None and array.dtype != require_real(dtype):
         array = array.astype(dtype)
     return array
 
 
-def _from_python(data: Any) -> np.ndarray[Any, Any]:
+def _from_python(data: Any, rounded: bool) -> np.ndarray[Any, Any]:
     first = data
     while isinstance(first, list | tuple) and first:
         first = first[0]
@@ -52,6 +52,6 @@ def _from_python(data: Any) -> np.ndarray[Any, Any]:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"the data is not a rectangular array of numbers: {error}") from error
-    if array.dtype == np.float64 and not hasattr(first, "dtype"):
+    if rounded and array.dtype == np.float64 and not hasattr(first, "dtype"):
         array = array.astype(np.float32)
     return array

@@ -122,11 +122,7 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 
 def unstacked(x: Tensor, position: int, axis: int) -> Tensor:
     """One slice along an axis; of a stack, the very tensor that was stacked there."""
-    node = x.node
-    axis %= len(node.value.shape)
-    if node.operation is ops.stack and node.settings["axis"] % x.ndim == axis:
-        return Tensor(node.inputs[position])
-    return ops.take(x, index=(slice(None),) * axis + (position,))
+    return ops.getitem(x, (slice(None),) * (axis % x.ndim) + (position,))
 
 
 def pad(x: TensorLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
@@ -174,7 +170,8 @@ def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
             "soft_gate takes any numbers"
         )
     gate = g.detach().astype(np.result_type(x.dtype, s.dtype))
-    return gate * x + (1 - gate) * s
+    new: Tensor = gate * x + (1 - gate) * s
+    return new
 
 
 def soft_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
@@ -195,7 +192,8 @@ def soft_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
         s', the new memory.
     """
     gate = sigmoid(g)
-    return gate * x + (1 - gate) * s
+    new: Tensor = gate * x + (1 - gate) * s
+    return new
 
 
 # ---------------------------------------------------------------- softmax and losses

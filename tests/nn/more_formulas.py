@@ -40,12 +40,12 @@ def deep_step(w, state, x, *, input_layers=1, transition_layers=1, output_layers
 
 
 def clockwork_step(w, state, x, *, periods):
-    s, count = state
+    s, clock = state
     period = np.repeat(periods, s.shape[1] // len(periods))
     reads = period[:, None] >= period  # row j is read by column k
     new = np.tanh(x @ w["W_x"] + s @ (w["W_s"] * reads) + w["b"])
-    s = np.where(count[:, None] % period == 0, new, s)
-    return (s, count + 1), s
+    s = np.where(clock[:, None] % period == 0, new, s)
+    return (s, clock + 1), s
 
 
 def scrn_step(w, state, x, *, alpha=0.95):

@@ -93,6 +93,18 @@ def test_a_frozen_part_and_its_memory_stand_still(make):
         assert (value != values[name]).any(), name
 
 
+def test_a_parameter_frozen_by_itself_stands_still_though_it_has_a_gradient():
+    model = deepmoji()
+    optimiser = Adam(model.parameters(), 0.1)
+    w = model.layers[3].W
+    F.cross_entropy(model(IDS), TARGETS).backward()
+    w.requires_grad = False
+    before = w.numpy()
+    optimiser.step()
+    np.testing.assert_array_equal(w.numpy(), before)
+    assert w.grad is not None
+
+
 @every_optimiser
 def test_chain_thaw_is_each_part_with_an_optimiser_of_its_own(make):
     """One optimiser over everything, parts thawed in turn and then all together, gives exactly what

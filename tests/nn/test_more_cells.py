@@ -154,7 +154,7 @@ def test_a_cell_is_called_step_by_step(case):
 
 @every_case
 def test_windows_are_one_long_run(case):
-    """The clockwork's count goes on from window to window."""
+    """The clock of the clockwork goes on from window to window."""
     case = Case(case)
     rnn = nn.RNN(case.cell)
     first = rnn(case.x[:, :3])
@@ -311,21 +311,21 @@ def test_a_clockwork_of_period_1_is_an_elman_cell():
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_the_count_is_part_of_the_state_and_each_sequence_has_its_own():
+def test_the_clock_is_part_of_the_state_and_each_sequence_has_its_own():
     rnn = nn.RNN(nn.ClockworkCell(N, H, periods=PERIODS))
     x = np.ones((3, T, N), "float32")
     out = rnn(x, lengths=[2, 5, 1])
     assert isinstance(out.state, nn.ClockworkState)
-    assert out.state.count.numpy().tolist() == [2, 5, 1]
-    assert rnn(x, out.state).state.count.numpy().tolist() == [7, 10, 6]
-    assert nn.RNN(rnn.cell, reverse=True)(x, lengths=[2, 5, 1]).state.count.numpy()[1] == 5
+    assert out.state.clock.numpy().tolist() == [2, 5, 1]
+    assert rnn(x, out.state).state.clock.numpy().tolist() == [7, 10, 6]
+    assert nn.RNN(rnn.cell, reverse=True)(x, lengths=[2, 5, 1]).state.clock.numpy()[1] == 5
 
 
 def test_sequences_that_tick_at_different_steps_are_told_apart_by_a_mask():
     rnn = nn.RNN(nn.ClockworkCell(N, H, periods=PERIODS), reverse=True)
     graph = tg.Graph(rnn(np.ones((3, T, N), "float32"), lengths=[4, 5, 5]).y)
     masks = {n.timestep for n in graph.nodes if n.name == "ticks"}
-    assert masks == {1, 2, 3, 4}  # at step 5 the first has not begun: its count is 0 as well
+    assert masks == {1, 2, 3, 4}  # at step 5 the first has not begun: its clock is at 0 as well
     equal = tg.Graph(rnn(np.ones((3, T, N), "float32")).y)
     assert not any(n.op == "where" for n in equal.nodes)
 

@@ -54,6 +54,10 @@ class Look:
         """The thickness of a state lane."""
         return self.thickness(size, 1.0, 6.5) if self.diagram.gradients else 3.0
 
+    def branch(self, size: float | None) -> float:
+        """The thickness of a wire that leaves a lane, to another reader in the same step."""
+        return self.thickness(size, 0.9, 3.0) if self.diagram.gradients else 1.4
+
     def tap(self, size: float | None) -> float:
         """The thickness of a tap."""
         return self.thickness(size, 0.9, 4.0) if self.diagram.gradients else 1.8
@@ -72,7 +76,7 @@ class Look:
         bold = box.kind == "weight"
         wide = max([text.width(heading, BODY, bold), *(text.width(t, SMALL) for t in more)])
         least = {"op": 24.0, "state": 38.0, "input": 38.0, "cell": 74.0, "fold": 96.0}
-        height = {"cell": 34.0, "fold": 40.0}.get(box.kind, 26.0) + 13.0 * len(more)
+        height = {"cell": 34.0, "fold": 40.0, "weight": 23.0}.get(box.kind, 26.0) + 13.0 * len(more)
         if box.kind == "fold":
             height -= 13.0 * len(more)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height

@@ -16,7 +16,7 @@ from tinygradrnn.drawing.frames import End, Frame, Port
 from tinygradrnn.drawing.rows import Rows
 
 EAST, NORTH, WEST, SOUTH = range(4)
-BEND, CROSSING, JUNCTION, IN_LANE = 7.0, 9.0, 3.0, 5.0
+BEND, CROSSING, CROSSING_LANE, JUNCTION, IN_LANE = 7.0, 4.0, 8.0, 3.0, 5.0
 # What it costs to arrive at a box moving east, north, west, south: values rise.
 RISING = (1.5, 0.0, 4.0, 12.0)
 FALLING = (1.5, 12.0, 4.0, 0.0)
@@ -318,7 +318,7 @@ class Router:
                 if not self._crosses(w, d, k):
                     continue
                 turns = (d,)
-                step += CROSSING
+                step += CROSSING_LANE if w // width in self.lane_rows else CROSSING
             else:
                 turns = (d, (d + 1) % 4, (d + 3) % 4)
             for turn in turns:

@@ -129,6 +129,8 @@ class _Maker:
                 role: Role = ("slot", source.slot)
             elif wire.state is not None:
                 role = ("entry", wire.state)
+                if wire.source in self.inside:
+                    self._leave(wire, source)
             elif source.step is None and source.kind != "fold":
                 role = ("rail", wire.source)
                 if wire.source not in self.rails:

@@ -14,10 +14,25 @@ from tinygradrnn.drawing.scene import Line, Panel, Scene, Shape, Text
 from tinygradrnn.drawing.stamping import Stamp, Style, joined
 from tinygradrnn.drawing.template import IrregularError, Template, make_template
 from tinygradrnn.drawing.text import number, width
+from tinygradrnn.drawing.theme import Theme
 
 GAP, GAP_WITH_NUMBERS = 38.0, 62.0
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
 ABOVE_LANE = 9.0
+
+
+def compose(diagram: Diagram, theme: Theme) -> Scene:
+    """Shapes, lines and texts of a diagram, without title and legend."""
+    look = Look(diagram, theme)
+    if diagram.steps:
+        try:
+            return Timeline(diagram, look).scene
+        except IrregularError:
+            pass
+    scene = Scene(theme)
+    side = make_side(diagram, look, set(range(len(diagram.boxes))))
+    place_side(scene, diagram, look, side, lay_out(side.frame), 0.0, 0.0, {})
+    return scene
 
 
 class Origin(NamedTuple):
@@ -65,6 +80,7 @@ class Timeline:
             self._draw_rails(n)
         self._draw_lanes()
         self._draw_rest()
+        self._name_steps()
 
     # ---------------------------------------------------------------- columns
 
@@ -144,6 +160,24 @@ class Timeline:
             placed = self.placed[n]
             self.scene.panels.append(
                 Panel(x, y, x + placed.width, y + placed.height, f"t = {step.label}")
+            )
+
+    def _name_steps(self) -> None:
+        """The name of every step above it, beside what runs up there."""
+        upright = sorted(
+            (x1, max(y1, y2))
+            for line in self.scene.lines
+            for (x1, y1), (x2, y2) in zip(line.points, line.points[1:], strict=False)
+            if x1 == x2
+        )
+        for panel in self.scene.panels:
+            x = panel.left + 10
+            wide = width(panel.name, BODY) + 6
+            for at, top in upright:
+                if top > panel.top + 4 and x - 4 < at < x + wide:
+                    x = at + 6
+            self.scene.texts.append(
+                Text(x, panel.top + 11, panel.name, BODY, self.theme.muted, align="left")
             )
 
     def _draw_boxes(self) -> None:
@@ -300,7 +334,7 @@ class Timeline:
             total = self.diagram.boxes[rail].total
             if weight and self.diagram.gradients:
                 shown = f"‖Σ‖ {number(total)}"
-                left = self.label_x[n] + self.label_width[n] / 2 + 9
+                left = self.label_x[n] + self.label_width[n] / 2 + 14
                 self.scene.texts.append(
                     Text(left, height, shown, NUMBER, colour, True, "left", self.theme.page)
                 )
@@ -415,7 +449,9 @@ class Timeline:
             whole = len(branch.sinks) == len(terms)
             size = wire.term if whole else joint(terms.get(s) for s in branch.sinks)
             straight = all(py == branch.points[0][1] for _, py in branch.points)
-            return Style(line, self.look.lane(size), "lane" if straight else "tap")
+            if straight and branch.points[0][1] == placed.entries[lane]:
+                return Style(line, self.look.lane(size), "lane")
+            return Style(line, self.look.branch(size), "flow")
 
         tooltip = self.diagram.boxes[wire.source].tooltip
         Stamp(self.scene, x, y, origin.start, ends, style, origin.points, tooltip).draw(

@@ -59,7 +59,7 @@ class RNN(Module):
     reverse : bool
         Read from the last step to the first (each sequence from its own last step).
     learn_initial : bool
-        Train the initial state, starting from the cell's.
+        Train the initial state (its floats, not a clock), starting from the cell's.
     recurrent_dropout : float
         Probability of dropping units of the hidden state (not the memory) where it enters the
         transition, one mask per sequence kept over time (Gal & Ghahramani 2016), while training.
@@ -95,7 +95,7 @@ class RNN(Module):
             self.initial = tuple(
                 Parameter(tensor.data, name=f"{name}_0")
                 for name, tensor in named_tensors(cell.initial_state(1))
-                if tensor.dtype.kind == "f"  # not a count
+                if tensor.dtype.kind == "f"  # not a clock
             )
 
     def forward(

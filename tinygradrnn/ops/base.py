@@ -18,6 +18,7 @@ from tinygradrnn.tensors import Tensor
 
 Rule = Callable[..., Any]
 NUMBERS = frozenset((float, int, bool))
+FLOAT64 = np.dtype(np.float64)
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 
 
@@ -101,6 +102,9 @@ class Op:
             if node.requires_grad and position not in self.blind:
                 records = True
         value = self.compute(values, settings, inputs)
+        if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
+            inputs = narrow
+            value = self.compute([node.value for node in inputs], settings, inputs)
         if isinstance(value, np.generic):  # NumPy's reductions give scalars, CuPy's 0-d arrays
             value = np.asarray(value)
         place = state.place
@@ -160,6 +164,25 @@ def xp_of(values: Sequence[Array]) -> Any:
     array = next(v for v in values if type(v) not in NUMBERS)
     xp = array_modules[type(array)] = backend_of(array).xp
     return xp
+
+
+def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[Node] | None:
+    """The inputs of an operation that gave float64 although none of them is float64.
+
+    NumPy makes float64 of an integer array beside a float32 one. Here floats are float32 unless
+    the data says otherwise: integers take the dtype of the floats beside them.
+    """
+    dtypes = [node.value.dtype for node in inputs if hasattr(node.value, "dtype")]
+    if FLOAT64 in dtypes or "dtype" in settings:
+        return None
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    wide = np.result_type(*floats) if floats else np.dtype(np.float32)
+    return [
+        Leaf(node.value.astype(wide), name=node.name)
+        if hasattr(node.value, "dtype") and node.value.dtype.kind in "iu"
+        else node
+        for node in inputs
+    ]
 
 
 def constant(value: Any, beside: Sequence[Any]) -> Leaf:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
+from tinygradrnn.ops.shaping import stack
 from tinygradrnn.recording import Array
 from tinygradrnn.tensors import Tensor
 
@@ -107,7 +108,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         if type(part) not in BASIC:
             break
     else:
-        return take(x, index=parts)
+        return from_stack(x, parts) if x.node.operation is stack else take(x, index=parts)
     filled_in: list[Any] = []
     arrays: list[Array] = []
     axis = 0
@@ -132,6 +133,26 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         axis += part is not None and part is not Ellipsis
         filled_in.append(part)
     return take(x, *arrays, index=tuple(filled_in))
+
+
+def from_stack(x: Tensor, index: Index) -> Tensor:
+    """``x[index]`` of a stack: where it picks one of the tensors that were stacked, that tensor.
+
+    So ``y[:, t]`` is the very output of step t: drawings show it so, and its gradient does not
+    pass through the other steps as zeros.
+    """
+    node = x.node
+    axis = node.settings["axis"] % x.ndim
+    whole = slice(None)
+    picks = len(index) > axis and isinstance(index[axis], int)
+    if not picks or any(part != whole for part in index[:axis]):
+        return take(x, index=index)
+    position = index[axis]
+    if not -len(node.inputs) <= position < len(node.inputs):
+        return take(x, index=index)  # to raise what any tensor raises
+    one = Tensor(node.inputs[position])
+    rest = (*index[:axis], *index[axis + 1 :])
+    return one if all(part == whole for part in rest) else take(one, index=rest)
 
 
 def as_int(part: Any, x: Tensor) -> int:

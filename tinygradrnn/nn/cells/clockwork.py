@@ -19,23 +19,23 @@ from tinygradrnn.tensors import Tensor
 
 
 class ClockworkState(NamedTuple):
-    """The state of a clockwork RNN: s (B, H), and how many steps were read before, count (B,)."""
+    """The state of a clockwork RNN: s (B, H), and the clock (B,): how many steps were read."""
 
     s: Tensor
-    count: Tensor
+    clock: Tensor
 
 
 class ClockworkCell(Cell):
-    """The units are split into blocks; block k changes only when its period divides the count.
+    """The units are split into blocks; block k changes only when its period divides the clock.
 
     With s[k] the units of block k and W_s[j, k] the weights from block j to block k:
 
     s_t[k] = tanh(x_t W_x[k] + Σ_{j ≥ k} s_{t−1}[j] W_s[j, k] + b[k])  if the period divides n,
     s_t[k] = s_{t−1}[k]  otherwise;  y_t = s_t.
 
-    n counts the steps read before this one: it is 0 at the first step in reading order (the last
-    step of a layer that runs backwards), where all blocks tick. It is part of the state, each
-    sequence its own, so that it goes on from window to window and stands still past a length.
+    The clock n counts the steps read before this one: it is 0 at the first step in reading order
+    (the last step of a layer that runs backwards), where all blocks tick. It is part of the state,
+    each sequence has its own, so it goes on from window to window and stands still past a length.
     Blocks stand from the fastest to the slowest; a block reads itself and slower ones, so W_s is
     used block by block on and below its diagonal (row vectors; with the paper's column vectors,
     above), starts as zeros elsewhere and gets no gradient there.
@@ -46,7 +46,7 @@ class ClockworkCell(Cell):
     In the graph a block that ticks is computed under the scope ``block 2 (period 4)``, one that
     does not is a slice of the old state, and the state joins them. Only where some sequences of the
     batch tick and others do not (a layer that runs backwards over unequal lengths) a block is
-    computed and chosen from by the mask ``ticks``. The count decides this in Python while the graph
+    computed and chosen from by the mask ``ticks``. The clock decides this in Python while the graph
     is recorded, so it is kept on the host.
 
     Parameters
@@ -80,13 +80,13 @@ class ClockworkCell(Cell):
         self.b = Parameter(initialisers.zeros((hidden_size,)))
 
     def transition(self, state: ClockworkState, x: Tensor) -> ClockworkState:
-        """R: the next s (B, H), and the count."""
-        s, count = state
-        before = count.numpy()
+        """R: the next s (B, H), and the clock."""
+        s, clock = state
+        read = clock.numpy()
         size = self.hidden_size // len(self.periods)
         blocks = []
         for k, period in enumerate(self.periods):
-            ticks = before % period == 0
+            ticks = read % period == 0
             start = k * size
             own = slice(start, start + size)
             if not ticks.any():
@@ -98,12 +98,12 @@ class ClockworkCell(Cell):
                 if not ticks.all():
                     new = F.where(_column(ticks, s), new, s[:, own])
             blocks.append(new)
-        return ClockworkState(F.concatenate(blocks, axis=-1), count + 1)
+        return ClockworkState(F.concatenate(blocks, axis=-1), clock + 1)
 
     def initial_state(self, batch: int) -> ClockworkState:
-        """Zeros (B, H), and zeros (B,) to count from."""
-        count = Tensor(Leaf(np.zeros(batch, np.int64)))
-        return ClockworkState(self.zeros(batch, self.hidden_size), count)
+        """Zeros (B, H), and a clock (B,) at 0."""
+        clock = Tensor(Leaf(np.zeros(batch, np.int64)))
+        return ClockworkState(self.zeros(batch, self.hidden_size), clock)
 
 
 def _column(ticks: np.ndarray[Any, Any], beside: Tensor) -> Tensor:

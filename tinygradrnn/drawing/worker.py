@@ -1,0 +1,21 @@
+"""Draw with the Graphviz inside pygraphviz: DOT on standard input, ``python -m … svg``.
+
+A process of its own, because a drawing there can neither be interrupted nor, once it fails, be
+survived.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Read DOT, write the picture."""
+    import pygraphviz
+
+    graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+    sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="nop2"))
+
+
+if __name__ == "__main__":
+    main()
