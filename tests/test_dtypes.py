@@ -62,8 +62,19 @@ def test_a_step_picked_from_the_outputs_is_the_output_of_that_step():
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_indices_into_a_stack_give_what_numpy_gives(axis):
     parts = [tg.tensor(np.arange(6.0).reshape(2, 3) + 10 * k) for k in range(4)]
-    for index in [0, -1, (1,), (slice(None), 1), (slice(None), -2), (slice(None), slice(None), 2),
-                  (..., 1), (None, 1), (0, 1, 1), (slice(0, 1), 1), (1, slice(0, 1), 1)]:  # fmt: skip
+    for index in [
+        0,
+        -1,
+        (1,),
+        (slice(None), 1),
+        (slice(None), -2),
+        (slice(None), slice(None), 2),
+        (..., 1),
+        (None, 1),
+        (0, 1, 1),
+        (slice(0, 1), 1),
+        (1, slice(0, 1), 1),
+    ]:
         weights = [tg.tensor(part.numpy(), requires_grad=True) for part in parts]
         stacked = F.stack(weights, axis=axis)
         expected = np.stack([part.numpy() for part in parts], axis=axis)

@@ -7,31 +7,26 @@ written in terms of tensors. The import stands at the end of the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
-from tinygradrnn.recording import Array, Leaf, Node, state
+from tinygradrnn.handles import Handle, Shape
+from tinygradrnn.recording import Array, Leaf, state
 
-Shape = tuple[int, ...]
 
-
-class Tensor:
+class Tensor(Handle):
     """An array together with the node that made it.
 
     Made by :func:`tensor`, or by an operation on other tensors. A tensor that needs a gradient
     remembers how it was made; the graph lives as long as somebody holds its result.
     """
 
-    __slots__ = ("__weakref__", "node")
+    __slots__ = ()
     __array_ufunc__ = None  # so that ndarray + Tensor reaches Tensor.__radd__
     __hash__ = object.__hash__
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
 
     # ---------------------------------------------------------------- what it holds
 
@@ -91,24 +86,6 @@ class Tensor:
         self.node.name = value
 
     @property
-    def shape(self) -> Shape:
-        shape: Shape = self.node.value.shape
-        return shape
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return prod(self.node.value.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self.node.value.dtype
-        return dtype
-
-    @property
     def requires_grad(self) -> bool:
         """Whether gradients flow into it. Can be switched on a leaf only."""
         return self.node.requires_grad
@@ -125,20 +102,6 @@ class Tensor:
             if self.node.handle is None:
                 self.node.belongs_to(self)
         self.node.requires_grad = bool(value)
-
-    def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """A copy on the host as a NumPy array, cut from the graph."""
-        value = self.node.value
-        return np.array(backend_of(value).to_numpy(value))
-
-    def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number."""
-        if self.size != 1:
-            raise ValueError(
-                f"item(): {self.node.describe()} has {self.size} elements, not one; "
-                "write .numpy() for all of them"
-            )
-        return self.numpy().item()
 
     def detach(self) -> Tensor:
         """The same values (not copied) as a leaf that needs no gradient: cuts the graph here."""
@@ -288,11 +251,6 @@ class Tensor:
             "F.stack or F.concatenate; to set a parameter: w.data = array"
         )
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
-
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise TypeError("iteration over a 0-d tensor; write .item() for its value")
@@ -343,30 +301,7 @@ class Tensor:
         """The smallest element; equal ones share the gradient equally."""
         return ops.min(self, axis=axis, keepdims=keepdims)
 
-    # ---------------------------------------------------------------- to Python and NumPy
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(
-                f"bool() of {self.node.describe()}, which has {self.size} elements, is ambiguous; "
-                "write (…).numpy().all() or .any(), or F.where(condition, a, b) for a choice "
-                "element by element"
-            )
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.requires_grad:
-            raise TypeError(
-                f"NumPy was given {self.node.describe()}, which would cut it from the graph "
-                "silently; use tg.functional, or write x.numpy() where that is meant"
-            )
-        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+    # ---------------------------------------------------------------- copies
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For ``copy.deepcopy`` and pickle: the values and the name, not the graph."""
@@ -376,17 +311,6 @@ class Tensor:
                 "pickled; write x.detach() first"
             )
         return _leaf, (self.data, self.name, self.requires_grad)
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    def __repr__(self) -> str:
-        values = np.array2string(self.numpy(), precision=4, separator=", ", prefix="tensor(")
-        notes = [f"'{self.name}'"] if self.name else []
-        notes += [f"shape {self.shape}", str(self.dtype)]
-        if self.requires_grad:
-            notes.append("requires_grad" if self.node.is_leaf else f"from {self.node.op}")
-        return f"tensor({values}, {', '.join(notes)})"
 
 
 def _leaf(array: Array, name: str | None, requires_grad: bool) -> Tensor:

@@ -191,7 +191,7 @@ class _Builder:
         if node in self.initial:
             return "state", (labels.initial(node),)
         if unit.what == "affine":
-            return "function", (labels.formula(unit.nodes, self._term),)
+            return "affine", (labels.formula(unit.nodes, self._term),)
         if self.timed and node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)

@@ -7,6 +7,8 @@ column. In a layer that runs backwards in time all this is mirrored.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tinygradrnn.drawing.frames import Frame
 from tinygradrnn.drawing.rows import Flow, Rows
 
@@ -21,8 +23,16 @@ class Column:
         return not any(row in self.cells for row in range(low, high + 1))
 
 
-def assign_columns(frame: Frame, rows: Rows) -> tuple[list[int], int]:
-    """The column of every item, and how many there are.
+class Columns(NamedTuple):
+    """Where items stand across: their column, the columns they extend to, and how many there are."""
+
+    of: list[int]
+    extent: list[tuple[int, int]]
+    count: int
+
+
+def assign_columns(frame: Frame, rows: Rows) -> Columns:
+    """The column of every item.
 
     Groups share columns: those that run forward line up at the right, the others at the left.
     """
@@ -39,7 +49,24 @@ def assign_columns(frame: Frame, rows: Rows) -> tuple[list[int], int]:
     for mirrored, of, count in groups:
         for item, at in of.items():
             column[item] = count - 1 - at if mirrored else width - count + at
-    return column, width
+    return Columns(column, _extents(frame, rows, column, edges), width)
+
+
+def _extents(
+    frame: Frame, rows: Rows, column: list[int], edges: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """From the first to the last column above which an item is read, if all between are free."""
+    found = [(at, at) for at in column]
+    for n, item in enumerate(frame.items):
+        if not item.spans:
+            continue
+        group = [m for a, m in edges if a == n and frame.items[m].group == item.group]
+        reach = [column[m] for m in group if rows.of[m] > rows.of[n]] + [column[n]]
+        low, high = min(reach), max(reach)
+        others = [m for m in range(len(column)) if m != n and rows.of[m] == rows.of[n]]
+        if not any(low <= column[m] <= high for m in others):
+            found[n] = (low, high)
+    return found
 
 
 class _Group:

@@ -40,6 +40,9 @@ class Item:
         How many wires must fit side by side at its lower edge.
     lanes : int
         How many state lanes run through it.
+    spans : bool
+        Whether it is to be as wide as the row of its readers, so that the wires to them are
+        straight.
     """
 
     width: float
@@ -47,6 +50,7 @@ class Item:
     group: int = 0
     ports: int = 1
     lanes: int = 1
+    spans: bool = False
 
 
 @dataclass(frozen=True, slots=True)

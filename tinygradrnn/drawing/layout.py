@@ -26,9 +26,9 @@ def lay_out(frame: Frame) -> Placed:
         The same for equal frames: every time step is stamped from one layout.
     """
     rows = assign_rows(frame)
-    column, columns = assign_columns(frame, rows)
+    columns = assign_columns(frame, rows)
     for tracks in (3, 6, 12, 24):
-        grid = Grid(frame, rows, column, columns, tracks)
+        grid = Grid(frame, rows, columns, tracks)
         router = Router(grid)
         try:
             router.route()

@@ -10,6 +10,7 @@ from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram, Wire
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stamping import Stamp, Style
+from tinygradrnn.drawing.template import ports_for
 
 
 @dataclass
@@ -85,7 +86,6 @@ def make_side(
             chosen.add(wire.source)
     ordered = sorted(chosen)
     item_of = {k: n for n, k in enumerate(ordered)}
-    items = tuple(Item(*look.size(diagram.boxes[k])) for k in ordered)
     nets: list[Net] = []
     wires: list[Wire] = []
     for wire in diagram.wires:
@@ -97,6 +97,11 @@ def make_side(
         sinks = tuple(item_of[t] for wire in group for t in wire.targets if t in item_of)
         nets.append(Net(Port("entry", n), sinks))
         wires.append(group[0])
+    arrivals = [sum(net.sinks.count(n) for net in nets) for n in range(len(ordered))]
+    items = tuple(
+        Item(*look.size(diagram.boxes[k]), ports=ports_for(count))
+        for k, count in zip(ordered, arrivals, strict=True)
+    )
     spine = _longest(len(items), nets)
     return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-Kind = Literal["op", "function", "gate", "cell", "state", "input", "weight", "output", "fold"]
-"""op: a sign in a circle; function: an operation with a name; gate: a named one; cell: a whole
+Kind = Literal["op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold"]
+"""op: a sign in a circle; function: an operation with a name; gate: a named one;
+affine: products with weights and their sum; cell: a whole
 cell, layer or module; state: what is handed to the next step; weight: a parameter."""
 
 

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tinygradrnn.drawing.columns import Columns
 from tinygradrnn.drawing.frames import End, Frame, Port
 from tinygradrnn.drawing.rows import Rows
 
@@ -29,8 +30,7 @@ class Grid:
 
     frame: Frame
     rows: Rows
-    column: list[int]
-    columns: int
+    columns: Columns
     tracks: int
     x_of: list[int] = field(init=False)  # the line through each column
     y_of: list[int] = field(init=False)  # the line through each row
@@ -45,8 +45,8 @@ class Grid:
         items = self.frame.items
         across = self.tracks + 2 * max((i.ports // 2 for i in items), default=0)
         along = self.tracks + 2 * max((i.lanes - 1 for i in items), default=0)
-        self.x_of = [1 + across + j * (across + 1) for j in range(self.columns)]
-        self.width = self.columns * (across + 1) + across + 2
+        self.x_of = [1 + across + j * (across + 1) for j in range(self.columns.count)]
+        self.width = self.columns.count * (across + 1) + across + 2
         first = {
             group: min(self.rows.of[i] for i, item in enumerate(items) if item.group == group)
             for group in {item.group for item in items}
@@ -83,9 +83,10 @@ class Grid:
     def cover(self, item: int) -> tuple[int, int, int, int]:
         """The lines that run through an item: left, right, bottom, top."""
         box = self.frame.items[item]
-        x, y = self.x_of[self.column[item]], self.y_of[self.rows.of[item]]
-        across, along = box.ports // 2, box.lanes - 1
-        return x - across, x + across, y - along, y + along
+        first, last = self.columns.extent[item]
+        across = 0 if first < last else box.ports // 2
+        y, along = self.y_of[self.rows.of[item]], box.lanes - 1
+        return self.x_of[first] - across, self.x_of[last] + across, y - along, y + along
 
 
 Path = list[tuple[int, int]]
@@ -165,7 +166,7 @@ class Router:
         return 2, y
 
     def _middle(self, item: int) -> tuple[int, int]:
-        return self.grid.x_of[self.grid.column[item]], self.grid.y_of[self.grid.rows.of[item]]
+        return self.grid.x_of[self.grid.columns.of[item]], self.grid.y_of[self.grid.rows.of[item]]
 
     def _covers(self, item: int, line: int) -> bool:
         _, _, bottom, top = self.grid.cover(item)
@@ -211,12 +212,13 @@ class Router:
                 yield (y * width + left, WEST, 0.0) if backward else (y * width + right, EAST, 0.0)
                 return
             sideways = (left + right) // 2
+            share = 0.0 if right - left > grid.tracks else 0.5
             for y in range(bottom, top + 1):
                 yield y * width + right, EAST, 2.0
                 yield y * width + left, WEST, 4.0
             upwards = self._rises(source, sink)
             for x in range(left, right + 1):
-                off = 0.5 * abs(x - sideways)
+                off = share * abs(x - sideways)
                 yield top * width + x, NORTH, off + (0.0 if upwards else 12.0)
                 yield bottom * width + x, SOUTH, off + (12.0 if upwards else 0.0)
         elif source.kind == "rail":
@@ -263,6 +265,7 @@ class Router:
         left, right, bottom, top = self._goal(source, sink)
         target = sink if isinstance(sink, int) else NOBODY
         arrival = RISING if self._rises(source, sink) else FALLING
+        off = 0.0 if right - left > self.grid.tracks else 0.5
         tapping = isinstance(source, Port) and source.kind == "rail"
         leaving = isinstance(sink, Port) and sink.kind == "bus"
         lowest = 0 if tapping else grid.foot + 1
@@ -313,7 +316,7 @@ class Router:
                     step += IN_LANE
             if box[w] == target and target != NOBODY:
                 turns: tuple[int, ...] = (d,)
-                step += arrival[d] + 0.5 * abs((w % width) - (left + right) // 2)
+                step += arrival[d] + off * abs((w % width) - (left + right) // 2)
             elif self._foreign(w, k):
                 if not self._crosses(w, d, k):
                     continue

@@ -17,6 +17,7 @@ BETWEEN_ROWS = 22.0
 BETWEEN_RAILS = 28.0
 BETWEEN_PORTS = 17.0
 BETWEEN_LANES = 15.0  # half of it: there is a line between each two
+BESIDE_SPAN = 22.0
 MARGIN = 16.0
 NUMBER_HEIGHT = 18.0
 
@@ -55,8 +56,7 @@ class Spacing:
         found: dict[int, dict[int, Occupant]] = defaultdict(dict)
         for n, item in enumerate(self.frame.items):
             left, right, bottom, top = self.grid.cover(n)
-            pad = max(BETWEEN_PORTS * 0.8, (item.width - BETWEEN_PORTS * (right - left)) / 2)
-            pad = pad if right > left else item.width / 2
+            pad = self._pad(n)
             for y in range(bottom, top + 1):
                 found[y][left] = Occupant(left, right, pad, pad, n, -1)
         for k, parts in self.paths.items():
@@ -80,11 +80,27 @@ class Spacing:
             constraints.append((covered[-1].high, right_border, covered[-1].after + MARGIN))
             for a, b in zip(covered, covered[1:], strict=False):
                 constraints.append((a.high, b.low, self._gap(a, b, y)))
-        for n in range(len(self.frame.items)):
+        for n, item in enumerate(self.frame.items):
             left, right, _, _ = self.grid.cover(n)
-            constraints += [(x, x + 1, BETWEEN_PORTS) for x in range(left, right)]
+            if self._spans(n):
+                constraints.append((left, right, item.width - 2 * self._pad(n)))
+            else:
+                constraints += [(x, x + 1, BETWEEN_PORTS) for x in range(left, right)]
         constraints.append((left_border, right_border, 2 * MARGIN))
         return _between(constraints)
+
+    def _spans(self, n: int) -> bool:
+        first, last = self.grid.columns.extent[n]
+        return first < last
+
+    def _pad(self, n: int) -> float:
+        """How far a box reaches beyond its outermost lines."""
+        left, right, _, _ = self.grid.cover(n)
+        if left == right:
+            return self.frame.items[n].width / 2
+        if self._spans(n):
+            return BESIDE_SPAN
+        return max(BETWEEN_PORTS * 0.8, (self.frame.items[n].width - BETWEEN_PORTS * (right - left)) / 2)
 
     @staticmethod
     def _inside(o: Occupant, row: list[Occupant]) -> bool:
@@ -158,7 +174,7 @@ class Spacing:
             spread = self.x[right] - self.x[left]
             width = item.width
             if right > left:
-                width = max(width, spread + 1.6 * BETWEEN_PORTS)
+                width = max(width, spread + 2 * self._pad(n))
             x, y = (self.x[left] + self.x[right]) / 2, (self.y[bottom] + self.y[top]) / 2
             boxes.append((x, y, width, item.height))
         nets = tuple(tuple(self._branches(k, boxes)) for k in range(len(frame.nets)))

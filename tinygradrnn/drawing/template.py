@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tinygradrnn.drawing.frames import End, Frame, Item, Net, Port, State
 from tinygradrnn.drawing.look import NUMBER, Look
 from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
+from tinygradrnn.drawing.spacing import BETWEEN_LANES
 from tinygradrnn.drawing.text import number, width
 
 Role = tuple[str, Hashable]  # what a net starts from: ("slot", …), ("entry", state), ("rail", box)
@@ -59,6 +60,11 @@ class Template:
         if state is None:
             return None
         return self.steps[0 if diagram.states[state].backward else -1]
+
+
+def ports_for(arrivals: int) -> int:
+    """How many wires must fit below a box that has three other sides."""
+    return arrivals if arrivals > 3 else 1
 
 
 def make_template(diagram: Diagram, look: Look, phase: int) -> Template:
@@ -217,10 +223,13 @@ class _Maker:
         boxes = [self.diagram.boxes[k] for k in self.members if self.diagram.boxes[k].slot == slot]
         sizes = [self.look.size(box) for box in boxes]
         wide, high = max(w for w, _ in sizes), max(h for _, h in sizes)
+        arrivals = sum(ends.get(slot, 0) for ends in self.sinks.values())
+        ports = ports_for(arrivals)
         if boxes[0].kind != "cell":
-            return Item(wide, high, group)
+            return Item(wide, high, group, ports, spans=boxes[0].kind == "affine")
         states = sum(self.diagram.states[k].slot == slot for k in self.states)
-        return Item(wide, high + 26.0 * max(states - 1, 0), group, 3, max(states, 1))
+        high += BETWEEN_LANES * 2 * max(states - 1, 0)
+        return Item(wide, high, group, max(3, ports), max(states, 1))
 
     def _groups(self, slots: list[Hashable]) -> dict[Hashable, int]:
         """Stack layers, and what lies between them, in the order in which they are computed."""

@@ -6,7 +6,8 @@ from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.states import State
-from tinygradrnn.tensors import Tensor, TensorLike
+from tinygradrnn.arrays import TensorLike
+from tinygradrnn.tensors import Tensor
 
 CELLS: dict[str, type[nn.Elman | nn.LSTM | nn.GRU]] = {
     "elman": nn.Elman,

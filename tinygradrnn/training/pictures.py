@@ -1,18 +1,15 @@
-"""The graph of a model at work, drawn."""
+"""The graph of a model at work, to be drawn."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from tinygradrnn import functional as F
 from tinygradrnn.models import CharacterModel
-from tinygradrnn.recording import timestep
-from tinygradrnn.tensors import Tensor
-from tinygradrnn.text.vocabulary import Ids
+from tinygradrnn.recording import scope, timestep
+from tinygradrnn.tensors import Tensor, tensor
+from tinygradrnn.text import Vocabulary
 
 
-def unrolled_loss(model: CharacterModel, text: Ids) -> Tensor:
+def unrolled_loss(model: CharacterModel, vocabulary: Vocabulary, text: str) -> Tensor:
     """The loss of predicting a short text, with all that belongs to a time step inside it.
 
     L = (1/T) Σ_t L_t, L_t = −log p(x_{t+1} | x_1 … x_t): the same number as ``model.loss``, which
@@ -21,15 +18,19 @@ def unrolled_loss(model: CharacterModel, text: Ids) -> Tensor:
     Parameters
     ----------
     model : CharacterModel
-    text : integers (T + 1,)
+    vocabulary : Vocabulary
+    text : str
+        T + 1 characters: the first is only read, the last only predicted.
     """
-    count = len(text) - 1
+    ids = vocabulary.encode(text)
     vectors, losses = [], []
-    for t in range(count):
-        with timestep(t + 1):
-            vectors.append(model.embedding(text[None, t]))
+    for t, (character, number) in enumerate(zip(text[:-1], ids[:-1], strict=True), 1):
+        with timestep(t):
+            vectors.append(model.embedding(tensor([number], name=repr(character))))
     y, _ = model.rnn(F.stack(vectors, axis=1))
-    for t, state in enumerate(F.unstack(y, axis=1)):
-        with timestep(t + 1):
-            losses.append(F.cross_entropy(model.readout(state), text[None, t + 1]))
+    for t, (output, number) in enumerate(zip(F.unstack(y, axis=1), ids[1:], strict=True), 1):
+        with timestep(t):
+            scores = model.readout(output)
+            with scope("cross-entropy"):
+                losses.append(-F.log_softmax(scores)[0, int(number)])
     return F.stack(losses).mean()
