@@ -24,6 +24,10 @@ from tinygradrnn.checks import (
     check_gradients,
     debug,
 )
+from tinygradrnn.drawing import (
+    Drawing,
+    draw,
+)
 from tinygradrnn.gradients import (
     StaleGraphError,
     grad,
@@ -56,6 +60,7 @@ __all__ = [
     "Backend",
     "BackendUnavailableError",
     "CheckpointError",
+    "Drawing",
     "GradientCheckError",
     "Graph",
     "MixedBackendError",
@@ -69,6 +74,7 @@ __all__ = [
     "backend_scope",
     "check_gradients",
     "debug",
+    "draw",
     "functional",
     "get_backend",
     "grad",

@@ -72,12 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
     except SystemExit as end:
         return int(end.code or 0)
-    wrong = (UserError, TextError, RunError, CheckpointError)
-    wrong += (tg.UnknownBackendError, tg.BackendUnavailableError)
+    backend_errors = (tg.UnknownBackendError, tg.BackendUnavailableError)
     try:
         with _backend(getattr(arguments, "backend", None)):
             return int(arguments.run(arguments))
-    except wrong as error:
+    except (UserError, TextError, RunError, CheckpointError, *backend_errors) as error:
         print(f"tinygradrnn {arguments.command}: error: {error}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
@@ -165,7 +164,9 @@ def _train_parser(parser: Parser) -> None:
 
 def _sample_parser(parser: Parser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="folder that train wrote")
-    parser.add_argument("--length", type=_at_least(1), default=500, metavar="N", help="(default: 500)")
+    parser.add_argument(
+        "--length", type=_at_least(1), default=500, metavar="N", help="(default: 500)"
+    )
     parser.add_argument(
         "--temperature",
         type=_at_least(0.0),
@@ -175,7 +176,10 @@ def _sample_parser(parser: Parser) -> None:
     )
     parser.add_argument("--prime", default="", metavar="TEXT", help="what the text begins with")
     parser.add_argument(
-        "--seed", type=_at_least(0), metavar="N", help="for the same text again (default: another each time)"
+        "--seed",
+        type=_at_least(0),
+        metavar="N",
+        help="for the same text again (default: another each time)",
     )
     _backend_flag(parser)
 
@@ -194,9 +198,7 @@ def _draw_parser(parser: Parser) -> None:
         choices=("op", "gate", "cell", "layer"),
         help="what is a box (default: op for a cell, cell for a run)",
     )
-    parser.add_argument(
-        "--gradients", action="store_true", help="show how large the gradients are"
-    )
+    parser.add_argument("--gradients", action="store_true", help="show how large the gradients are")
     parser.add_argument(
         "-o",
         "--output",
@@ -208,7 +210,9 @@ def _draw_parser(parser: Parser) -> None:
 
 def _backend_flag(parser: Parser) -> None:
     parser.add_argument(
-        "--backend", metavar="NAME", help=f"numpy, cupy, auto ... (default: ${ENVIRONMENT_VARIABLE}, or numpy)"
+        "--backend",
+        metavar="NAME",
+        help=f"numpy, cupy, auto ... (default: ${ENVIRONMENT_VARIABLE}, or numpy)",
     )
 
 
@@ -218,6 +222,7 @@ def _backend_flag(parser: Parser) -> None:
 def train(arguments: argparse.Namespace) -> int:
     """Train a model of a text and write a folder."""
     from tinygradrnn.data import shakespeare
+    from tinygradrnn.drawing import DrawingError
     from tinygradrnn.text import read_text
     from tinygradrnn.training import CharacterJob, Settings, new_folder, progress
 
@@ -239,6 +244,10 @@ def train(arguments: argparse.Namespace) -> int:
     text = job.finish(folder)
     print(job.result())
     print(f"\n{text}\n")
+    try:
+        job.draw(folder)
+    except DrawingError as error:
+        print(f"The graph was not drawn: {error}", file=sys.stderr)
     print(f"Written to {folder}: {', '.join(sorted(os.listdir(folder)))}")
     print(f"More text: tinygradrnn sample {folder}")
     return 0 if finished else INTERRUPTED
@@ -269,11 +278,36 @@ def sample(arguments: argparse.Namespace) -> int:
 
 def draw(arguments: argparse.Namespace) -> int:
     """Draw the graph of a cell, or of a trained model reading a few characters."""
-    ...
+    from tinygradrnn.drawing import DrawingError
+    from tinygradrnn.drawing import draw as picture
+    from tinygradrnn.drawing.picture import FORMATS
+    from tinygradrnn.models import CELLS, generate
+    from tinygradrnn.training import cell_example, load_run, unrolled_loss
+
+    steps, target = arguments.steps, Path(arguments.target)
+    path = arguments.output or Path(f"{target.resolve().name}.svg")
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"--output: {str(path)!r} should end in one of {', '.join(FORMATS)}")
+    if arguments.target in CELLS:
+        loss = cell_example(arguments.target, steps)
+        level = arguments.level or "op"
+    else:
+        run = load_run(target)
+        tg.manual_seed(0)
+        (text,) = generate(run.model.eval(), run.vocabulary, steps + 1)
+        loss = unrolled_loss(run.model, run.vocabulary, text)
+        level = arguments.level or "cell"
+    try:
+        print(picture(loss, level=level, gradients=arguments.gradients).save(path))
+    except DrawingError as error:
+        raise UserError(str(error)) from None
+    return 0
 
 
 def info(arguments: argparse.Namespace) -> int:
     """Say what runs here, what does not, and why."""
+    from tinygradrnn.drawing import RendererNotFoundError, find_renderer
+
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     print(f"tinygradrnn {tg.__version__}, {python}")
     for package in PACKAGES:
@@ -284,7 +318,10 @@ def info(arguments: argparse.Namespace) -> int:
     print("backends:")
     for name, (usable, reason) in tg.available_backends().items():
         print(f"  {name} {'runs' if usable else 'does not run'}: {reason}")
-    ...
+    try:
+        print(f"pictures are drawn by {find_renderer().name}")
+    except RendererNotFoundError as error:
+        print(f"pictures are not drawn: {error}")
     print(f"active backend: {tg.get_backend().name}, from {active_origin()}")
     return 0
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
+from tinygradrnn.drawing.bundle import bundle_weights
 from tinygradrnn.drawing.contract import Unit, computes, contract
 from tinygradrnn.drawing.reading import Reading, Slot
 from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire
@@ -36,17 +37,17 @@ def build(
     shown = choose_steps(reading.steps, level, steps) if timed else []
     builder = _Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
-    if not gradients:
-        return diagram
-    sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
-    boxes = list(diagram.boxes)
-    for k in builder.weights:
-        boxes[k] = replace(boxes[k], total=next(sizes))
-    wires = [
-        replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
-        for wire in diagram.wires
-    ]
-    return replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+    if gradients:
+        sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
+        boxes = list(diagram.boxes)
+        for k in builder.weights:
+            boxes[k] = replace(boxes[k], total=next(sizes))
+        wires = [
+            replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
+            for wire in diagram.wires
+        ]
+        diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+    return bundle_weights(diagram) if level == "cell" else diagram
 
 
 def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
@@ -107,6 +108,7 @@ class _Builder:
         self.state_number: dict[Slot | None, int] = (
             {slot: k for k, slot in enumerate(reading.states)} if timed else {}
         )
+        self.weight_names = self._weight_names()
         visible = set(shown)
         nodes = [
             n
@@ -169,7 +171,7 @@ class _Builder:
         if unit.what == "cell" or kind in ("input", "state", "weight"):
             return
         slot = self.reading.slot.get(node)
-        if slot in self.state_number:
+        if slot is not None and slot in self.state_number:
             name = labels.name_of(node, node.timestep) or "s"
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
@@ -180,10 +182,10 @@ class _Builder:
         label = unit.step.label if unit.step is not None and self.timed else None
         name = labels.name_of(node, label)
         if unit.what == "cell":
-            return "cell", (cell_name(node),)
+            return "cell", (cell_name(node) + self._arrow(unit),)
         if unit.what in ("module", "loss"):
-            last = node.scope[-1] if node.scope else "loss"
-            return "cell", (clean(last, 24),)
+            names = [name for name in node.scope if name != "module"] or ["loss"]
+            return "cell", (clean(names[-1], 24),)
         if unit.what == "sum":
             return "op", ("Σ",)
         if node.is_leaf:
@@ -200,12 +202,19 @@ class _Builder:
             return "gate", (f"{sign}  {name}",)
         return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
 
+    def _arrow(self, unit: Unit) -> str:
+        """Which way a layer runs, where there are both."""
+        ways = self.reading.states
+        if len(set(ways.values())) < 2:
+            return ""
+        return " ←" if any(slot[0] == unit.group and ways[slot] for slot in ways) else " →"
+
     def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
         if node in self.initial:
             return "state", (labels.initial(node),)
         if node.op == "parameter":
-            return "weight", (pretty(clean(self._weight_name(node), 24)),)
-        return "input", (name or "input",)
+            return "weight", (pretty(self.weight_names[node]),)
+        return "input", (name or labels.unnamed(node),)
 
     def _term(self, node: Node) -> str:
         """What a value is called in a formula."""
@@ -215,11 +224,14 @@ class _Builder:
             return labels.initial(node).removesuffix(" = 0")
         return labels.name_of(node, node.timestep) or "·"
 
-    def _weight_name(self, node: Node) -> str:
-        for name, tensor in self.graph.parameters.items():
-            if tensor.node is node:
-                return name
-        return node.name or "W"
+    def _weight_names(self) -> dict[Node, str]:
+        """Of every parameter; equal ones are numbered, in the order of the layers."""
+        leaves = [n for n in self.graph.nodes if n.op == "parameter"]
+        names = [clean((n.name or "W").rpartition(".")[2], 20) for n in leaves]
+        return {
+            leaf: name if names.count(name) == 1 else f"{name} ({names[: k + 1].count(name)})"
+            for k, (leaf, name) in enumerate(zip(leaves, names, strict=True))
+        }
 
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
@@ -285,9 +297,11 @@ class _Builder:
             self._wire(start, tuple(targets), state, terms, source)
 
     def _carried(self, node: Node, position: int) -> int | None:
-        slot = self.reading.slot.get(node)
-        carried = self.reading.carried.get((slot, position)) if slot is not None else None
-        return self.state_number.get(carried) if carried is not None else None
+        reading = self.reading
+        slot = reading.slot.get(node)
+        if slot is None or reading.step.get(node.inputs[position]) == reading.step[node]:
+            return None
+        return self.state_number.get(reading.carried.get((slot, position)))
 
     def _start(self, source: Node, state: int | None) -> int | None:
         """The box that a value comes from; the fold, for a state of a step that is not shown."""

@@ -24,7 +24,7 @@ def operation(node: Node) -> str:
     """The sign of an operation, with a number that it reads written out: ``1 −``, ``× 2``."""
     if node.op == "getitem":
         return slice_text(node)
-    numbers = [clean(s.label, 8) if s.op == "constant" else None for s in node.inputs]
+    numbers = [_constant(s.value) if s.op == "constant" else None for s in node.inputs]
     if len(numbers) == 2 and numbers[0] is not None:
         return f"{numbers[0]} {node.label}"
     if len(numbers) == 2 and numbers[1] is not None:
@@ -32,6 +32,12 @@ def operation(node: Node) -> str:
             return "x" + {"2": "²", "3": "³"}[numbers[1]]
         return f"{node.label} {numbers[1]}"
     return clean(node.label, 24)
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}".replace("-", "−")
+    return clean(str(value), 8)
 
 
 def slice_text(node: Node) -> str:
@@ -77,6 +83,18 @@ def initial(node: Node) -> str:
     name = pretty(clean(node.name or "s", 24))
     shown = name if name.endswith("₀") else at_step(clean(node.name or "s", 24), 0)
     return f"{shown} = 0" if node.is_leaf and not host(node).any() else shown
+
+
+def unnamed(node: Node) -> str:
+    """What to call a leaf without a name."""
+    array = host(node)
+    if array.dtype.kind == "b":
+        return "mask"
+    if array.dtype.kind not in "iu":
+        return "input" if array.any() else "0"
+    if array.ndim == 1 and array.size > 1 and (array == np.arange(array.size)).all():
+        return f"0…{array.size - 1}"
+    return "ids"
 
 
 def details(node: Node) -> Texts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from tinygradrnn.drawing import text
 from tinygradrnn.drawing.records import Box, Diagram
@@ -125,9 +124,3 @@ class Look:
 
 def _first(*numbers: int | None) -> int | None:
     return next((n for n in numbers if n is not None), None)
-
-
-def joint(sizes: Iterable[float | None]) -> float | None:
-    """The size of several gradients together, as one long vector."""
-    known = [size for size in sizes if size is not None]
-    return math.sqrt(sum(size * size for size in known)) if known else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port
 from tinygradrnn.drawing.look import Look
@@ -11,6 +13,14 @@ from tinygradrnn.drawing.records import Diagram, Wire
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.template import ports_for
+
+
+class Origin(NamedTuple):
+    """Where a line comes from: a shape or dot, and the way to the border of the next frame."""
+
+    start: int
+    points: tuple[Point, ...]
+    lane: bool = False
 
 
 @dataclass
@@ -94,12 +104,13 @@ def make_side(
             nets.append(Net(item_of[wire.source], sinks))
             wires.append(wire)
     for n, group in enumerate(entries):
-        sinks = tuple(item_of[t] for wire in group for t in wire.targets if t in item_of)
+        read = dict.fromkeys(t for wire in group for t in wire.targets if t in item_of)
+        sinks = tuple(item_of[t] for t in read)
         nets.append(Net(Port("entry", n), sinks))
         wires.append(group[0])
     arrivals = [sum(net.sinks.count(n) for net in nets) for n in range(len(ordered))]
     items = tuple(
-        Item(*look.size(diagram.boxes[k]), ports=ports_for(count))
+        Item(*look.size(diagram.boxes[k]), ports=ports_for(count, diagram.boxes[k].kind))
         for k, count in zip(ordered, arrivals, strict=True)
     )
     spine = _longest(len(items), nets)
@@ -135,11 +146,11 @@ def place_side(
     placed: Placed,
     x: float,
     y: float,
-    starts: dict[int, tuple[int, tuple[Point, ...]]],
+    starts: Mapping[int, Origin] = MappingProxyType({}),
 ) -> dict[int, int]:
     """Draw a frame of boxes outside of the steps; returns the shape of every box.
 
-    ``starts`` says where each entry comes from: a shape or dot, and the way to the border.
+    ``starts`` says where each entry comes from.
     """
     shapes = {
         k: scene.shape(look.shape(k, bx + x, by + y, wide, high))
@@ -151,23 +162,22 @@ def place_side(
             for position, sink in enumerate(net.sinks)
             if isinstance(sink, int)
         }
-        style = _style(look, wire, entering=isinstance(net.source, Port))
-        prefix: tuple[Point, ...] = ()
         if isinstance(net.source, Port):
-            start, prefix = starts[net.source.index]
+            origin = starts[net.source.index]
         else:
-            start = shapes[side.boxes[net.source]]
+            origin = Origin(shapes[side.boxes[net.source]], ())
+        style = _style(look, wire, entering=isinstance(net.source, Port), lane=origin.lane)
 
         def same(_: Branch, style: Style = style) -> Style:
             return style
 
         tooltip = diagram.boxes[wire.source].tooltip
-        Stamp(scene, x, y, start, ends, same, prefix, tooltip).draw(branches)
+        Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip).draw(branches)
     return shapes
 
 
-def _style(look: Look, wire: Wire, entering: bool) -> Style:
-    if entering and wire.value is not None:
+def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:
+    if lane and wire.value is not None:
         return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane")
     if wire.source in look.weight_colour:
         return Style(look.weight_colour[wire.source], look.tap(wire.term), "tap")

@@ -7,11 +7,14 @@ state; the slot it is computed in, and the places it is read at, are the same in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any
 
 from tinygradrnn.drawing.records import Step
 from tinygradrnn.recording import Node
 
-Slot = tuple[int | None, tuple[str, ...], str, int]
+Slot = tuple[Any, ...]  # its layer, and where it is within the step
+Families = tuple[tuple[tuple[str, ...], str], ...]
 Use = tuple[Node, int]  # a reader, and which of its inputs
 
 
@@ -51,7 +54,6 @@ class Reading:
         self.label = {n: n.timestep for n in nodes if n.timestep is not None}
         self.group = self._groups()
         self.slot: dict[Node, Slot] = {}
-        self._counted: dict[object, int] = {}
         self.states: dict[Slot, bool] = {}
         self.carried: dict[tuple[Slot, int], Slot] = {}
         self.regular = True
@@ -85,13 +87,26 @@ class Reading:
         return found
 
     def _name_slots(self) -> None:
-        for node in self.nodes:
-            label = self.label.get(node)
-            if label is not None and node not in self.slot:
-                family = (self.group.get(node), node.scope, node.op)
-                ordinal = self._counted.get((family, label), 0)
-                self._counted[family, label] = ordinal + 1
-                self.slot[node] = (*family, ordinal)
+        """Match every step of a layer with its longest one.
+
+        Steps differ where a value needs no gradient (0.9 h₀, say): then a leaf stands in the place
+        of the operation.
+        """
+        rows: dict[tuple[int | None, int], list[Node]] = {}
+        for node, label in self.label.items():
+            rows.setdefault((self.group.get(node), label), []).append(node)
+        longest: dict[int | None, Families] = {}
+        families: dict[tuple[int | None, int], Families] = {}
+        for key, row in rows.items():
+            families[key] = own = tuple([(node.scope, node.op) for node in row])
+            if len(own) > len(longest.get(key[0], ())):
+                longest[key[0]] = own
+        matched: dict[tuple[int | None, Families], list[Slot]] = {}
+        for key, row in rows.items():
+            group, own = key[0], families[key]
+            if (group, own) not in matched:
+                matched[group, own] = _match(group, own, longest[group])
+            self.slot.update(zip(row, matched[group, own], strict=True))
 
     # ---------------------------------------------------------------- states
 
@@ -104,7 +119,7 @@ class Reading:
                 slot, backward = self.slot[source], before > label
                 self.regular &= abs(before - label) == 1
                 self.regular &= self.states.setdefault(slot, backward) == backward
-                self.carried[self.slot[node], position] = slot
+                self.regular &= self.carried.setdefault((self.slot[node], position), slot) == slot
 
     def _find_single_states(self) -> None:
         """Where there is one step only: an initial value bears the name of the state."""
@@ -136,7 +151,8 @@ class Reading:
             label = labels.pop() if len(labels) == 1 and not initial else None
             if label is not None:
                 self.label[node] = label
-        self._name_slots()
+                reader, position = self.readers[node][0]
+                self.slot[node] = (self.slot[reader][0], "before", self.slot[reader], position)
         for node in self.label:
             if node not in self.group and node in early:
                 for reader, _ in self.readers[node]:
@@ -176,3 +192,15 @@ class Reading:
             if of_group == before:
                 break
         return {node: Step(phase[node], label) for node, label in self.label.items()}
+
+
+def _match(group: int | None, own: Families, longest: Families) -> list[Slot]:
+    """The slots of a step, given the operations of the longest step of its layer."""
+    if own == longest:
+        return [(group, n) for n in range(len(own))]
+    slots: list[Slot] = [(group, "more", n, family) for n, family in enumerate(own)]
+    matcher = SequenceMatcher(None, longest, own, autojunk=False)
+    for tag, low, high, first, last in matcher.get_opcodes():
+        if tag == "equal" or (tag == "replace" and high - low == last - first):
+            slots[first:last] = [(group, n) for n in range(low, high)]
+    return slots

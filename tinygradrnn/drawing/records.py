@@ -6,7 +6,8 @@ without a picture. Boxes are numbered so that sources come before their readers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -130,3 +131,9 @@ class Diagram:
         for wire in self.wires:
             found[wire.source].append(wire)
         return tuple(map(tuple, found))
+
+
+def joint(sizes: Iterable[float | None]) -> float | None:
+    """The size of several gradients together, as one long vector."""
+    known = [size for size in sizes if size is not None]
+    return math.sqrt(sum(size * size for size in known)) if known else None

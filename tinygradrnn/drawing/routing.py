@@ -163,6 +163,8 @@ class Router:
         if source.kind == "entry" and source.index < len(self.frame.states):
             lane = self.grid.lane(source.index)
             return (0, x) if self._covers(sink, lane) else (2, abs(y - lane))
+        if source.kind == "entry" and any(sink == spine[0] for spine in self.frame.spines if spine):
+            return 0, x
         return 2, y
 
     def _middle(self, item: int) -> tuple[int, int]:

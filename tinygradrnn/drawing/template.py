@@ -48,23 +48,16 @@ class Template:
 
     def exits(self, diagram: Diagram, wire: Wire) -> Port:
         """Where a wire leaves the step of its source."""
-        box = diagram.boxes[wire.source]
-        last = self.last_step(diagram, wire.value)
-        leaves = wire.state is not None or box.step == last
-        if wire.value is not None and leaves and wire.value in self.states:
-            return Port("exit", self.states.index(wire.value))
-        return Port("bus", self.buses.index(box.slot))
-
-    def last_step(self, diagram: Diagram, state: int | None) -> Step | None:
-        """The step that a state ends at."""
-        if state is None:
-            return None
-        return self.steps[0 if diagram.states[state].backward else -1]
+        slot = diagram.boxes[wire.source].slot
+        if wire.value is None or (wire.state is None and slot in self.buses):
+            return Port("bus", self.buses.index(slot))
+        return Port("exit", self.states.index(wire.value))
 
 
-def ports_for(arrivals: int) -> int:
-    """How many wires must fit below a box that has three other sides."""
-    return arrivals if arrivals > 3 else 1
+def ports_for(arrivals: int, kind: str) -> int:
+    """How many wires must fit side by side below a box; round ones have four sides and no more."""
+    enough = 3 if kind == "op" else 2
+    return arrivals if arrivals > enough else 1
 
 
 def make_template(diagram: Diagram, look: Look, phase: int) -> Template:
@@ -82,7 +75,8 @@ class _Maker:
         self.sinks: dict[Role, dict[End | Hashable, int]] = {}
         self.room: dict[Role, float] = {}
         self.states = self._states()
-        self.buses: list[Hashable] = []
+        self.phase_follows = any(step.phase > phase for step in diagram.steps)
+        self.buses = self._buses()
         self.rails: list[int] = []
         for wire in diagram.wires:
             self._read(wire)
@@ -151,17 +145,26 @@ class _Maker:
             self._leave(wire, source)
 
     def _leave(self, wire: Wire, source: Box) -> None:
-        last = None
-        if wire.value is not None:
-            last = self.steps[0 if self.diagram.states[wire.value].backward else -1]
-        if wire.value is not None and (wire.state is not None or source.step == last):
-            self._add(("slot", source.slot), [Port("exit", self.states.index(wire.value))])
-            return
-        if any(self.diagram.boxes[t].step is not None for t in wire.targets):
+        if wire.state is None and any(self.diagram.boxes[t].step is not None for t in wire.targets):
             raise IrregularError
-        if source.slot not in self.buses:
-            self.buses.append(source.slot)
-        self._add(("slot", source.slot), [Port("bus", self.buses.index(source.slot))])
+        if wire.value is not None and (wire.state is not None or source.slot not in self.buses):
+            self._add(("slot", source.slot), [Port("exit", self.states.index(wire.value))])
+        else:
+            self._add(("slot", source.slot), [Port("bus", self.buses.index(source.slot))])
+
+    def _buses(self) -> list[Hashable]:
+        """What is read from outside, except for a state that leaves its lane at the last step."""
+        found: dict[Hashable, None] = {}
+        for wire in self.diagram.wires:
+            source = self.diagram.boxes[wire.source]
+            outside = all(self.diagram.boxes[t].step is None for t in wire.targets)
+            if wire.source not in self.inside or not outside or wire.state is not None:
+                continue
+            backward = wire.value is not None and self.diagram.states[wire.value].backward
+            last = wire.value is not None and not backward and source.step == self.steps[-1]
+            if not last or self.phase_follows:
+                found[source.slot] = None
+        return list(found)
 
     def _add(self, role: Role, ends: Sequence[End | Hashable]) -> None:
         known = self.sinks.setdefault(role, {})
@@ -224,7 +227,7 @@ class _Maker:
         sizes = [self.look.size(box) for box in boxes]
         wide, high = max(w for w, _ in sizes), max(h for _, h in sizes)
         arrivals = sum(ends.get(slot, 0) for ends in self.sinks.values())
-        ports = ports_for(arrivals)
+        ports = ports_for(arrivals, boxes[0].kind)
         if boxes[0].kind != "cell":
             return Item(wide, high, group, ports, spans=boxes[0].kind == "affine")
         states = sum(self.diagram.states[k].slot == slot for k in self.states)

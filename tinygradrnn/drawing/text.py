@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -35,10 +36,11 @@ def subscript(text: object) -> str:
 
 def pretty(name: str) -> str:
     """A name with what follows its underscore as a subscript: ``W_x`` → Wₓ, but ``W_y`` stays."""
-    stem, underscore, index = name.partition("_")
-    if not (stem and underscore and index) or "_" in index or len(index) > 3:
+    found = re.fullmatch(r"([^_]+)_([^_ ]{1,3})( \(\d+\))?", name)
+    if found is None:
         return name
-    return stem + subscript(index)
+    stem, index, count = found.groups(default="")
+    return stem + subscript(index) + count
 
 
 def at_step(name: str, step: int) -> str:

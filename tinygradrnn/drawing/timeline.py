@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
 
 from tinygradrnn.drawing.frames import Branch, Placed, Point, Port
 from tinygradrnn.drawing.layout import lay_out
-from tinygradrnn.drawing.look import BODY, NUMBER, Look, joint
-from tinygradrnn.drawing.outside import ancestors, late_boxes, make_side, place_side
-from tinygradrnn.drawing.records import Diagram, Step, Wire
+from tinygradrnn.drawing.look import BODY, NUMBER, Look
+from tinygradrnn.drawing.outside import Origin, ancestors, late_boxes, make_side, place_side
+from tinygradrnn.drawing.records import Diagram, Step, Wire, joint
 from tinygradrnn.drawing.scene import Line, Panel, Scene, Shape, Text
 from tinygradrnn.drawing.stamping import Stamp, Style, joined
 from tinygradrnn.drawing.template import IrregularError, Template, make_template
@@ -31,15 +30,8 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
             pass
     scene = Scene(theme)
     side = make_side(diagram, look, set(range(len(diagram.boxes))))
-    place_side(scene, diagram, look, side, lay_out(side.frame), 0.0, 0.0, {})
+    place_side(scene, diagram, look, side, lay_out(side.frame), 0.0, 0.0)
     return scene
-
-
-class Origin(NamedTuple):
-    """Where a lane comes from: a shape, and the way to the border of its frame."""
-
-    start: int
-    points: tuple[Point, ...]
 
 
 class Timeline:
@@ -408,7 +400,7 @@ class Timeline:
         dx, dy = x - bx, y - by
         while self._collides(placed, dx, dy):
             dx -= 20.0
-        return place_side(self.scene, self.diagram, self.look, side, placed, dx, dy, {})[box]
+        return place_side(self.scene, self.diagram, self.look, side, placed, dx, dy)[box]
 
     def _collides(self, placed: Placed, dx: float, dy: float) -> bool:
         for x, y, wide, high in placed.boxes:
@@ -542,21 +534,22 @@ class Timeline:
             if spine in net.sinks:
                 y = heights[e] - placed.entries[e]
         x = self.right + self.gap - 12.0
-        starts: dict[int, tuple[int, tuple[Point, ...]]] = {}
+        starts: dict[int, Origin] = {}
         jogs = 0
         for e, key in enumerate(entries):
             origin = self._end_of(key, groups[key])
             jogs += abs(heights[e] - y - placed.entries[e]) > 1e-6
-            starts[e] = (origin.start, origin.points)
+            starts[e] = origin
         x += 12.0 * jogs
-        for e, (start, points) in starts.items():
+        for e, (start, points, lane) in starts.items():
             bend = heights[e] - y - placed.entries[e]
             if abs(bend) > 1e-6:
                 turn = x - 12.0 * jogs
                 jogs -= 1
                 points = joined(points, ((turn, heights[e]), (turn, heights[e] - bend)))
-            starts[e] = (start, points)
-            self._number_end(groups[entries[e]], points, x)
+            starts[e] = Origin(start, points, lane)
+            if lane:
+                self._number_end(groups[entries[e]], points, x)
         place_side(self.scene, self.diagram, self.look, side, placed, x, y, starts)
 
     def _height_of(self, key: tuple[str, int, Hashable]) -> float:
@@ -572,7 +565,7 @@ class Timeline:
         if kind == "exit":
             step = self.diagram.boxes[wires[0].source].step
             assert step is not None
-            return self.origins[step, what]  # type: ignore[index]
+            return self.origins[step, what]._replace(lane=True)  # type: ignore[index]
         dots = sorted(self.bus_dots[n, what], key=lambda d: self.scene.dots[~d].x)
         for a, b in zip(dots, dots[1:], strict=False):
             one, two = self.scene.dots[~a], self.scene.dots[~b]

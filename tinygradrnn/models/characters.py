@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tinygradrnn import functional as F
 from tinygradrnn import nn
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.states import State
-from tinygradrnn.arrays import TensorLike
 from tinygradrnn.tensors import Tensor
 
 CELLS: dict[str, type[nn.Elman | nn.LSTM | nn.GRU]] = {

@@ -199,6 +199,7 @@ class PerStep(Module):
     one_row = True
 
     def __init__(self, module: Module) -> None:
+        module._name = module._name or type(module).__name__  # for pictures: Linear, not module
         self.module = module
 
     def forward(self, x: TensorLike) -> Tensor:

@@ -17,12 +17,13 @@ from tinygradrnn.text import TextError, Vocabulary, ngram_bits_per_character, sp
 from tinygradrnn.training import runs
 from tinygradrnn.training.curves import save_curves
 from tinygradrnn.training.interruption import stop_on_interrupt
+from tinygradrnn.training.pictures import unrolled_loss
 from tinygradrnn.training.progress import Show
 from tinygradrnn.training.settings import Settings
 from tinygradrnn.training.trainer import Trainer
 
-GRAPH_STEPS = 6
-SAMPLE = 500
+SAMPLE = 500  # characters
+PICTURES = (("graph.svg", "cell", 5), ("operations.svg", "op", 3))
 
 
 class CharacterJob:
@@ -49,7 +50,7 @@ class CharacterJob:
     """
 
     def __init__(self, text: str, name: str, settings: Settings) -> None:
-        self.name, self.settings = name, settings
+        self.text, self.name, self.settings = text, name, settings
         self.vocabulary = Vocabulary(text)
         kinds = len(self.vocabulary)
         if kinds < 2:
@@ -118,15 +119,32 @@ class CharacterJob:
         runs.write_metrics(folder, self.trainer.records)
 
     def finish(self, folder: Path) -> str:
-        """Measure the held-out text if need be, draw the curves, and write and return a sample."""
+        """Measure the held-out text if need be, and write all that is left to write.
+
+        Returns
+        -------
+        str
+            What the model says.
+        """
         self.trainer.measure()
         self.save(folder)
-        save_curves(
-            self.trainer.records,
-            self.baseline,
-            self.settings,
-            [folder / "loss.svg", folder / "loss.png"],
-        )
         (text,) = generate(self.trainer.model, self.vocabulary, SAMPLE)
         write_atomically(folder / "sample.txt", f"{text}\n".encode())
+        curves = [folder / "loss.svg", folder / "loss.png"]
+        save_curves(self.trainer.records, self.baseline, self.settings, curves)
         return text
+
+    def draw(self, folder: Path) -> None:
+        """Draw the model reading the beginning of the text, once by cells, once by operations.
+
+        Raises
+        ------
+        DrawingError
+            If there is nothing to draw with; then the graph is kept as DOT.
+        """
+        from tinygradrnn.drawing import draw
+
+        model = self.trainer.model.eval()
+        for name, level, steps in PICTURES:
+            loss = unrolled_loss(model, self.vocabulary, self.text[: steps + 1])
+            draw(loss, level=level, gradients=True).save(folder / name)

@@ -1,9 +1,10 @@
-"""The graph of a model at work, to be drawn."""
+"""Graphs to be drawn: of a model that reads a few characters, of a cell on its own."""
 
 from __future__ import annotations
 
 from tinygradrnn import functional as F
-from tinygradrnn.models import CharacterModel
+from tinygradrnn import seeds
+from tinygradrnn.models import CELLS, CharacterModel
 from tinygradrnn.recording import scope, timestep
 from tinygradrnn.tensors import Tensor, tensor
 from tinygradrnn.text import Vocabulary
@@ -33,4 +34,20 @@ def unrolled_loss(model: CharacterModel, vocabulary: Vocabulary, text: str) -> T
             scores = model.readout(output)
             with scope("cross-entropy"):
                 losses.append(-F.log_softmax(scores)[0, int(number)])
-    return F.stack(losses).mean()
+    loss: Tensor = F.stack(losses).mean()
+    return loss
+
+
+def cell_example(cell: str, steps: int) -> Tensor:
+    """The sum of what a small layer puts out last, after reading random numbers.
+
+    Parameters
+    ----------
+    cell : "lstm", "gru" or "elman"
+    steps : int
+    """
+    seeds.manual_seed(0)
+    layer = CELLS[cell](3, 4)
+    x = tensor(seeds.generator().standard_normal((1, steps, 3)), name="x", dtype="float32")
+    total: Tensor = layer(x).last.sum()
+    return total

@@ -93,9 +93,7 @@ class Trainer:
         with without_collector():
             loss, norm = self._update(*self.streams[number - 1])
         seconds = perf_counter() - self._started
-        self.records.append(
-            Record(number, loss / log(2), None, norm, self.optimizer.lr, seconds)
-        )
+        self.records.append(Record(number, loss / log(2), None, norm, self.optimizer.lr, seconds))
         if number in self._due:
             self.measure()
         return self.records[-1]

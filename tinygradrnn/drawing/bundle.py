@@ -1,0 +1,105 @@
+"""At cell level: all weights of a layer as one, θ, so that there is one rail per layer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+from tinygradrnn.drawing.records import Box, Diagram, Wire, joint
+from tinygradrnn.drawing.text import subscript
+
+
+def bundle_weights(diagram: Diagram) -> Diagram:
+    """Replace the weights that only the cells of one layer read by one box, θ.
+
+    Its gradient is that of all of them as one long vector.
+    """
+    layers = _layers(diagram)
+    names = _names(diagram, list(layers))
+    joined = {k: group for group, weights in layers.items() for k in weights}
+    boxes: list[Box] = []
+    new: dict[int, int] = {}
+    for k, box in enumerate(diagram.boxes):
+        group = joined.get(k)
+        if group is not None and k != layers[group][0]:
+            new[k] = new[layers[group][0]]
+            continue
+        new[k] = len(boxes)
+        if group is not None:
+            members = [diagram.boxes[w] for w in layers[group]]
+            content = ", ".join(text for member in members for text in member.text[:1])
+            box = replace(
+                box,
+                text=(names[group],),
+                tooltip=f"{names[group]} = {content}",
+                total=joint(member.total for member in members),
+            )
+        boxes.append(box)
+    notes = dict.fromkeys(
+        "θ = " + ", ".join(diagram.boxes[k].text[0].partition(" (")[0] for k in weights)
+        for weights in layers.values()
+    )
+    return replace(
+        diagram,
+        boxes=tuple(boxes),
+        wires=tuple(_joined(diagram, joined, new)),
+        notes=(*diagram.notes, *notes),
+    )
+
+
+def _layers(diagram: Diagram) -> dict[int, list[int]]:
+    """For each layer the weights that nothing else reads, where there are several."""
+    readers: dict[int, set[int | None]] = defaultdict(set)
+    for wire in diagram.wires:
+        for target in wire.targets:
+            box = diagram.boxes[target]
+            own = box.kind == "cell" and box.step is not None
+            readers[wire.source].add(box.group if own else None)
+    found: dict[int, list[int]] = defaultdict(list)
+    for k, box in enumerate(diagram.boxes):
+        groups = readers[k]
+        if box.kind == "weight" and len(groups) == 1:
+            (group,) = groups
+            if group is not None:
+                found[group].append(k)
+    return {group: found[group] for group in sorted(found) if len(found[group]) > 1}
+
+
+def _names(diagram: Diagram, groups: list[int]) -> dict[int, str]:
+    """θ; with several layers θ₁, θ₂; with two directions θ→ and θ←."""
+    backward = {
+        box.group: state.backward
+        for state in diagram.states
+        for box in diagram.boxes
+        if box.slot == state.slot
+    }
+    ways = [backward.get(group, False) for group in groups]
+    both = len(set(ways)) == 2
+    names = {}
+    for n, group in enumerate(groups):
+        layer = ways[: n + 1].count(ways[n])
+        many = max(ways.count(True), ways.count(False)) > 1
+        arrow = ("←" if ways[n] else "→") if both else ""
+        names[group] = f"θ{arrow}{subscript(layer) if many else ''}"
+    return names
+
+
+def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> list[Wire]:
+    wires: list[Wire] = []
+    terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
+    for wire in diagram.wires:
+        if wire.source in joined:
+            terms[new[wire.source], wire.targets].append(wire.term)
+    done: set[tuple[int, tuple[int, ...]]] = set()
+    for wire in diagram.wires:
+        source, targets = new[wire.source], tuple(new[t] for t in wire.targets)
+        if wire.source not in joined:
+            wires.append(replace(wire, source=source, targets=targets))
+            continue
+        key = (source, wire.targets)
+        if key not in done:
+            done.add(key)
+            size = joint(terms[key])
+            single = (size,) if wire.terms else ()
+            wires.append(Wire(source, targets, term=size, terms=single))
+    return wires
