@@ -34,22 +34,42 @@ class Columns(NamedTuple):
 def assign_columns(frame: Frame, rows: Rows) -> Columns:
     """The column of every item.
 
-    Groups share columns: those that run forward line up at the right, the others at the left.
+    Groups share columns: layers that run forward line up at the right, those that run backward at
+    the left; what lies between them is put near what it reads and what reads it.
     """
-    groups: list[tuple[bool, dict[int, int], int]] = []
     edges = frame.edges()
+    groups: list[dict[int, int]] = []
+    counts: list[int] = []
     for group in sorted({item.group for item in frame.items}):
         members = [i for i, item in enumerate(frame.items) if item.group == group]
-        places = _Group(Flow(members, edges), rows)
-        inside = set(members)
-        mirrored = any(s.backward for s in frame.states if s.item in inside)
-        groups.append((mirrored, *places.columns()))
-    width = max((count for _, _, count in groups), default=0)
-    column = [0] * len(frame.items)
-    for mirrored, of, count in groups:
-        for item, at in of.items():
-            column[item] = count - 1 - at if mirrored else width - count + at
-    return Columns(column, _extents(frame, rows, column, edges), width)
+        of, count = _Group(Flow(members, edges), rows).columns()
+        groups.append(of)
+        counts.append(count)
+    width = max(counts, default=0)
+    column: dict[int, int] = {}
+    ends = {state.item: state.backward for state in frame.states}
+    stateless = []
+    for of, count in zip(groups, counts, strict=True):
+        ways = [ends[item] for item in of if item in ends]
+        if not ways:
+            stateless.append((of, width - count))
+        elif any(ways):
+            column.update({item: count - 1 - at for item, at in of.items()})
+        else:
+            column.update({item: width - count + at for item, at in of.items()})
+    for of, most in stateless:
+        shift = _shift(of, column, edges, most)
+        column.update({item: shift + at for item, at in of.items()})
+    placed = [column[n] for n in range(len(frame.items))]
+    return Columns(placed, _extents(frame, rows, placed, edges), width)
+
+
+def _shift(of: dict[int, int], column: dict[int, int], edges: list[tuple[int, int]], most: int) -> int:
+    """How far a group without states moves to the right, to stand below or above its partners."""
+    wishes = [column[b] - of[a] for a, b in edges if a in of and b in column]
+    wishes += [column[a] - of[b] for a, b in edges if b in of and a in column]
+    wishes.sort()
+    return min(max(wishes[len(wishes) // 2], 0), most) if wishes else most
 
 
 def _extents(
@@ -232,7 +252,7 @@ class _Group:
         if len(columns) <= 2:
             for m in sorted(readers, key=lambda m: self.row[m]):
                 column = self.of[m]
-                if column.free(row, self.row[m] - 1):
+                if row < self.row[m] and column.free(row, self.row[m] - 1):
                     for between in range(row, self.row[m]):
                         column.cells[between] = None
                     return column

@@ -176,11 +176,11 @@ def _units(reading: Reading, nodes: Sequence[Node], joined: _Union, level: str) 
         if unit is None:
             timeless = level == "layer"
             step = None if timeless else reading.step.get(node)
-            slot: Hashable = reading.slot.get(node, node.order)
-            unit = found[head] = Unit([], step, reading.group.get(node), slot)
+            unit = found[head] = Unit([], step, reading.group.get(node), None)
             unit.what = joined.what.get(head, "op")
         unit.nodes.append(node)
         unit.inside.add(node)
+        unit.slot = reading.slot.get(node, node.order)
     return list(found.values())
 
 

@@ -123,15 +123,14 @@ class Op:
         inputs: Sequence[Node] | None = None,
     ) -> Any:
         """Run forward on arrays, on the one backend that they live on."""
-        kind = None
+        kind = type(values[0])
+        xp = array_modules.get(kind)
+        if xp is None:  # a number, or the first array of its type
+            kind, xp = first_array(values)
         for value in values:
             if type(value) is not kind and type(value) not in NUMBERS:
-                if kind is None:
-                    kind = type(value)
-                else:
-                    common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
+                common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
         try:
-            xp = array_modules.get(kind) or xp_of(values)
             return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except (ValueError, IndexError, TypeError, OverflowError) as error:
             given = [node.describe() for node in inputs] if inputs else map(describe, values)
@@ -156,14 +155,14 @@ class EachRule:
         return partial(self.each, position)
 
 
-array_modules: dict[type | None, Any] = {}
+array_modules: dict[type, Any] = {}
 
 
-def xp_of(values: Sequence[Array]) -> Any:
-    """The array module of the first array among the values."""
+def first_array(values: Sequence[Array]) -> tuple[type, Any]:
+    """The type of the first array among the values, and its array module."""
     array = next(v for v in values if type(v) not in NUMBERS)
     xp = array_modules[type(array)] = backend_of(array).xp
-    return xp
+    return type(array), xp
 
 
 def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[Node] | None:
@@ -209,7 +208,7 @@ def describe(value: Array) -> str:
 def inspect(op: Op, node: Node, value: Array) -> None:
     """Under ``debug()``: keep the user's line, and refuse NaN and infinity."""
     node.line = user_line()
-    if value.dtype.kind == "f" and not bool(xp_of([value]).isfinite(value).all()):
+    if value.dtype.kind == "f" and not bool(backend_of(value).xp.isfinite(value).all()):
         raise NonFiniteError(
             f"{what_is_wrong(value)} in the result of {op.name} ({node.place.describe()}), "
             f"at {node.line}"
@@ -218,7 +217,7 @@ def inspect(op: Op, node: Node, value: Array) -> None:
 
 def what_is_wrong(value: Array) -> str:
     """Tell NaN from infinity."""
-    return "NaN" if bool(xp_of([value]).isnan(value).any()) else "infinity"
+    return "NaN" if bool(backend_of(value).xp.isnan(value).any()) else "infinity"
 
 
 def user_line() -> str:
