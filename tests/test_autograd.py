@@ -153,6 +153,20 @@ def test_grad_of_inputs_and_intermediate_results() -> None:
     assert w.grad is None
 
 
+def test_rules_that_are_not_needed_are_not_called() -> None:
+    """Neither those of arguments without a gradient nor those beside the way to the inputs."""
+
+    def refuse(g: Any, out: Any, *arguments: Any) -> Any:
+        raise AssertionError("not needed")
+
+    aside = tg.ops.Op("aside", lambda xp, x: x * 1, refuse)
+    right = tg.ops.Op("right", lambda xp, x, y: x * y, lambda g, out, x, y: g * y, refuse)
+    x, w = leaf([1, 2]), leaf([3, 4])
+    loss = (right(x, np.array([5.0, 6.0])) + aside(w) + aside(w * 2)).sum()
+    for create_graph in (False, True):
+        assert numbers(tg.grad(loss, x, create_graph=create_graph)[0]) == [5, 6]
+
+
 def test_grad_of_one_tensor_and_of_one_twice() -> None:
     x = leaf([1, 2])
     (gx,) = tg.grad((x * x).sum(), x)

@@ -92,6 +92,28 @@ def test_the_wrong_argument_is_named_with_its_place() -> None:
     assert "scope gate, time step 2" in said
 
 
+def test_large_numbers_are_allowed_their_rounding() -> None:
+    """(x + ε)² − (x − ε)² of x = 10⁵ has seven digits less than x²."""
+    x = tg.tensor([3e4, 5e4, 7e4], dtype="float64", requires_grad=True)
+    tg.check_gradients(square, x, order=2)
+    assert "'nearly'" in refusal(lambda x: nearly(square(x) * 1e-4), x)
+
+
+def test_a_result_that_is_not_finite_does_not_pass() -> None:
+    x = tg.tensor([0.0], dtype="float64", requires_grad=True)
+    with np.errstate(all="ignore"):
+        assert "difference is" in refusal(lambda x: 1 / x, x)
+        assert "difference is" in refusal(lambda x: F.log(x), x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_all_floats_can_be_checked(dtype: str) -> None:
+    x = tg.tensor([0.5, -0.3], dtype=dtype, requires_grad=True)
+    tg.check_gradients(F.tanh, x, order=2)
+    wide = tg.tensor([0.5, -0.3], dtype="float64", requires_grad=True)
+    tg.check_gradients(lambda x: F.tanh(x.astype(dtype)), wide)
+
+
 def test_a_gradient_of_nan_is_caught_and_named() -> None:
     said = refusal(lost, leaf((3,), "x"))
     assert "is nan along" in said

@@ -157,6 +157,13 @@ def test_parameters_are_the_very_tensors() -> None:
     assert all(g.parameters[name] is getattr(cell, name) for name in g.parameters)
 
 
+def test_unique_names_stay_short() -> None:
+    rnn = nn.RNN(nn.ElmanCell(N, H))
+    g = tg.Graph(rnn(np.ones((B, T, N), np.float32)).last.sum())
+    assert list(g.parameters) == ["W_x", "W_s", "b"]
+    assert g.parameters["W_s"].path == "cell.W_s"
+
+
 def test_names_that_are_not_unique_become_paths() -> None:
     model, loss = unrolled(LAYERS["two layers in both directions"])
     g = tg.Graph(loss)
@@ -166,9 +173,10 @@ def test_names_that_are_not_unique_become_paths() -> None:
 
 
 def test_names_without_paths_are_numbered() -> None:
-    a, b, c = (tg.tensor([1.0], requires_grad=True, name=n) for n in ("w", "w", None))
-    g = tg.Graph(a * b * c)
-    assert g.parameters == {"w": a, "w (2)": b, "parameter 3": c}
+    names = ("w", "w", None, "w")
+    a, b, c, d = (tg.tensor([1.0], requires_grad=True, name=n) for n in names)
+    g = tg.Graph(a * b * c * d)
+    assert g.parameters == {"w": a, "w (2)": b, "parameter 3": c, "w (3)": d}
 
 
 def test_uses_stand_in_time_order() -> None:
@@ -178,6 +186,7 @@ def test_uses_stand_in_time_order() -> None:
     with tg.timestep(1):
         early = w * w
     outside = w + 1
+    assert late.node.order < early.node.order < outside.node.order
     g = tg.Graph((late + early + outside).sum())
     assert g.uses(w) == [outside.node, early.node, late.node]
     with pytest.raises(ValueError, match=r"not in this graph"):
@@ -223,11 +232,12 @@ def test_contributions_are_those_of_copies_of_the_weight() -> None:
 
 def test_contributions_outside_any_step() -> None:
     W = tg.tensor(np.arange(6.0).reshape(3, 2), requires_grad=True, name="W")
+    outside = (W * W).sum()
     with tg.timestep(1):
         first = F.embedding([0, 0], W)
     with tg.timestep(2):
         second = F.embedding([[2, 1]], W) * W[0]
-    loss = (first * 2).sum() + second.sum() + (W * W).sum()
+    loss = outside + (first * 2).sum() + second.sum()
     g = tg.Graph(loss)
     terms = g.contributions(W)
     assert list(terms) == [None, 1, 2]
@@ -316,6 +326,24 @@ def families_by_step(g: tg.Graph) -> dict[int | None, list[Any]]:
         if not node.is_leaf:
             found.setdefault(node.timestep, []).append(family)
     return found
+
+
+def test_a_family_is_scope_operation_and_number() -> None:
+    x = tg.tensor([1.0], requires_grad=True)
+    with tg.scope("a"):
+        one, two = x * x, x * x
+    y = (one + two).sum()
+    families = tg.Graph(y).families
+    assert families[one.node] == (("a",), "multiply", 0)
+    assert families[two.node] == (("a",), "multiply", 1)
+    (g,) = tg.grad(y, x, create_graph=True)
+    families = tg.Graph(y, g).families
+    products = [node for node in tg.Graph(g).nodes if node.op == "multiply" and node.place.origin]
+    assert {families[node] for node in products} == {
+        ((("a",), "multiply", number), argument, "multiply", 0)
+        for number in (0, 1)
+        for argument in (0, 1)
+    }
 
 
 @pytest.mark.parametrize("name", ["Elman", "LSTM", "GRU", "GRU, reset after"])

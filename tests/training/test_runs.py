@@ -278,11 +278,11 @@ def test_a_damaged_run(tmp_path):
 
 
 def test_lines_where_there_is_no_terminal(capsys):
-    with progress(4) as show:
+    with progress(80) as show:
         show(Record(1, 5.0, None, 1.0, 0.1, 3.0))  # too soon for another line
         show(Record(2, 4.0, 3.5, 1.0, 0.1, 6.0))
         show(Record(3, 3.0, None, 1.0, 0.1, 17.0))
     assert capsys.readouterr().err.splitlines() == [
-        "step 2/4  training 4.50, held-out 3.50 bits/character  6 s left",
-        "step 3/4  training 4.00, held-out 3.50 bits/character  6 s left",
+        "step 2/80  training 4.50, held-out 3.50 bits/character  234 s left",
+        "step 3/80  training 3.50, held-out 3.50 bits/character  436 s left",
     ]

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
-from tinygradrnn.drawing.bundle import bundle_weights
+from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
 from tinygradrnn.drawing.contract import Unit, computes, contract
 from tinygradrnn.drawing.reading import Reading, Slot
 from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire
 from tinygradrnn.drawing.sizes import Term, measure
-from tinygradrnn.drawing.text import clean, pretty
+from tinygradrnn.drawing.text import at_step, clean, pretty
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import Node
 
@@ -47,7 +47,9 @@ def build(
             for wire in diagram.wires
         ]
         diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
-    return bundle_weights(diagram) if level == "cell" else diagram
+    if level == "layer":
+        diagram = merge_parallel(diagram)
+    return bundle_weights(diagram) if level in ("cell", "layer") else diagram
 
 
 def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
@@ -113,17 +115,30 @@ class _Builder:
         nodes = [
             n
             for n in graph.nodes
-            if not timed or n not in reading.step or reading.step[n] in visible
+            if n not in reading.same
+            and (not timed or n not in reading.step or reading.step[n] in visible)
         ]
         self.units = contract(reading, level, nodes)
         self.folds, self.fold_of = self._find_folds()
-        self.initial = {
-            node.inputs[position]
-            for node in reading.step
-            if timed and not node.is_leaf
-            for position in range(len(node.inputs))
-            if (reading.slot[node], position) in reading.carried
-            and node.inputs[position] not in reading.step
+        self.state_names = self._state_names()
+        self.initial = self._find_initial()
+
+    def _state_names(self) -> dict[Slot, str]:
+        """The names that the programs gives to states, in whichever step."""
+        found: dict[Slot, str] = {}
+        for node, slot in self.reading.slot.items():
+            if slot in self.reading.states and node.name:
+                found.setdefault(slot, clean(node.name, 24))
+        return {slot: found.get(slot, "s") for slot in self.reading.states}
+
+    def _find_initial(self) -> dict[Node, str]:
+        """What stands in for a state before the first step, by the name of the state."""
+        reading = self.reading
+        return {
+            source: self.state_names[reading.carried[reading.slot[node], position]]
+            for node in (reading.step if reading.regular else ())
+            for position, source in enumerate(node.inputs)
+            if (reading.slot[node], position) in reading.carried and source not in reading.step
         }
 
     def diagram(self) -> Diagram:
@@ -172,18 +187,20 @@ class _Builder:
             return
         slot = self.reading.slot.get(node)
         if slot is not None and slot in self.state_number:
-            name = labels.name_of(node, node.timestep) or "s"
+            name = labels.name_of(node, node.timestep) or at_step(
+                self.state_names[slot], node.timestep or 0
+            )
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
 
     def _look(self, unit: Unit) -> tuple[Kind, tuple[str, ...]]:
         node = unit.result
-        label = unit.step.label if unit.step is not None and self.timed else None
-        name = labels.name_of(node, label)
+        name = self._name(unit)
         if unit.what == "cell":
             return "cell", (cell_name(node) + self._arrow(unit),)
-        if unit.what in ("module", "loss"):
+        alike = len({inner.op for inner in unit.nodes}) == 1
+        if unit.what in ("module", "loss") and not alike:
             names = [name for name in node.scope if name != "module"] or ["loss"]
             return "cell", (clean(names[-1], 24),)
         if unit.what == "sum":
@@ -191,16 +208,26 @@ class _Builder:
         if node.is_leaf:
             return self._look_of_leaf(node, name)
         if node in self.initial:
-            return "state", (labels.initial(node),)
+            return "state", (labels.initial(node, self.initial[node]),)
         if unit.what == "affine":
             return "affine", (labels.formula(unit.nodes, self._term),)
-        if self.timed and node in self.reading.step and not computes(self.reading, node):
+        if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)
         slot = self.reading.slot.get(node)
         if name and (slot not in self.state_number or len(unit.nodes) > 1):
             return "gate", (f"{sign}  {name}",)
         return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
+
+    def _name(self, unit: Unit) -> str:
+        """The name of a unit's result, with its time step, or with the first and the last."""
+        node = unit.result
+        if self.timed:
+            return labels.name_of(node, unit.step.label if unit.step is not None else None)
+        ends = [n for n in (unit.nodes[0], node) if n.name and n.timestep is not None]
+        ends.sort(key=lambda n: n.timestep or 0)
+        names = dict.fromkeys(labels.name_of(n, n.timestep) for n in ends)
+        return " … ".join(names) or labels.name_of(node, None)
 
     def _arrow(self, unit: Unit) -> str:
         """Which way a layer runs, where there are both."""
@@ -211,7 +238,7 @@ class _Builder:
 
     def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
         if node in self.initial:
-            return "state", (labels.initial(node),)
+            return "state", (labels.initial(node, self.initial[node]),)
         if node.op == "parameter":
             return "weight", (pretty(self.weight_names[node]),)
         return "input", (name or labels.unnamed(node),)
@@ -221,7 +248,7 @@ class _Builder:
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
         if node in self.initial:
-            return labels.initial(node).removesuffix(" = 0")
+            return labels.initial(node, self.initial[node]).removesuffix(" = 0")
         return labels.name_of(node, node.timestep) or "·"
 
     def _weight_names(self) -> dict[Node, str]:
@@ -236,7 +263,7 @@ class _Builder:
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
         box = self.boxes[self.box_of[node]]
-        return StateName(clean(node.name or "s", 24), box.slot, self.reading.states[slot])
+        return StateName(self.state_names[slot], box.slot, self.reading.states[slot])
 
     # ---------------------------------------------------------------- folds
 
@@ -275,6 +302,7 @@ class _Builder:
             target = self.unit_box[k]
             for node in unit.nodes:
                 for position, source in enumerate(node.inputs):
+                    source = reading.same.get(source, source)
                     if source in unit.inside or source.op == "constant":
                         continue
                     state = self._carried(node, position)
@@ -349,24 +377,31 @@ class _Builder:
     # ---------------------------------------------------------------- title
 
     def _title(self) -> str:
-        groups: dict[int, Node] = {}
-        for node, group in self.reading.group.items():
-            groups.setdefault(group, node)
-        names = list(dict.fromkeys(cell_name(node) for node in groups.values()))
-        ways = set(self.reading.states.values())
-        layers = len(groups) // len(ways) if len(ways) == 2 else len(groups)
-        title = " + ".join(names) or "computation graph"
+        """``Bidirectional LSTM · op level · T = 3``; layers that follow each other in time: A → B."""
+        reading = self.reading
+        phases: dict[int, dict[int, Node]] = {}
+        for node, group in reading.group.items():
+            phases.setdefault(reading.step[node].phase, {}).setdefault(group, node)
+        title = " → ".join(self._describe(groups) for groups in phases.values())
+        counts: dict[int, int] = {}
+        for step in reading.steps:
+            counts[step.phase] = counts.get(step.phase, 0) + 1
+        parts = [title or "Computation graph", f"{self.level} level"]
+        if counts:
+            parts.append("T = " + " + ".join(map(str, counts.values())))
+        return " · ".join(parts)
+
+    def _describe(self, groups: dict[int, Node]) -> str:
+        """``2-layer bidirectional LSTM``."""
+        names = dict.fromkeys(cell_name(node) for node in groups.values())
+        ways = {back for slot, back in self.reading.states.items() if slot[0] in groups}
+        layers = len(groups) // 2 if len(ways) == 2 else len(groups)
+        title = " + ".join(names)
         if len(ways) == 2:
             title = f"bidirectional {title}"
         if layers > 1 and len(names) == 1:
             title = f"{layers}-layer {title}"
-        counts: dict[int, int] = {}
-        for step in self.reading.steps:
-            counts[step.phase] = counts.get(step.phase, 0) + 1
-        parts = [title[:1].upper() + title[1:], f"{self.level} level"]
-        if counts:
-            parts.append("T = " + " + ".join(map(str, counts.values())))
-        return " · ".join(parts)
+        return title[:1].upper() + title[1:]
 
 
 def cell_name(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""At cell level: all weights of a layer as one, θ, so that there is one rail per layer."""
+"""At the levels of cells and layers: all weights of a layer as one, θ, so that there is one rail per layer."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def _layers(diagram: Diagram) -> dict[int, list[int]]:
     for wire in diagram.wires:
         for target in wire.targets:
             box = diagram.boxes[target]
-            own = box.kind == "cell" and box.step is not None
-            readers[wire.source].add(box.group if own else None)
+            readers[wire.source].add(box.group if box.kind == "cell" else None)
     found: dict[int, list[int]] = defaultdict(list)
     for k, box in enumerate(diagram.boxes):
         groups = readers[k]
@@ -103,3 +102,15 @@ def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> li
             single = (size,) if wire.terms else ()
             wires.append(Wire(source, targets, term=size, terms=single))
     return wires
+
+
+def merge_parallel(diagram: Diagram) -> Diagram:
+    """Where a layer hands on one value per step: one wire instead of many."""
+    terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
+    for wire in diagram.wires:
+        terms[wire.source, tuple(dict.fromkeys(wire.targets))].append(wire.term)
+    wires = [
+        Wire(source, targets, term=joint(sizes), terms=(joint(sizes),) * len(targets))
+        for (source, targets), sizes in terms.items()
+    ]
+    return replace(diagram, wires=tuple(wires))

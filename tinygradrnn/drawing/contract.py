@@ -50,7 +50,9 @@ def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
         _join_affine(reading, drawn, joined)
     elif level in ("cell", "layer"):
         _join_cells(reading, drawn, joined, by_step=level == "cell")
-        _join_modules(reading, drawn, joined)
+        if level == "layer":
+            _join_steps(reading, drawn, joined)
+        _join_modules(reading, drawn, joined, by_step=level == "cell")
     units = _units(reading, drawn, joined, level)
     ordered = _ordered(units)
     if ordered is None:  # what was taken together also passes through something else
@@ -145,6 +147,16 @@ def _join_cells(reading: Reading, nodes: Sequence[Node], joined: _Union, by_step
         joined.join(first.setdefault(key, node), node, "cell")
 
 
+def _join_steps(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+    """What is alike in every step, and belongs to no layer, is one: x₁ … x_T, a readout."""
+    first: dict[Hashable, Node] = {}
+    for node in nodes:
+        slot = reading.slot.get(node)
+        if slot is not None and (node not in reading.group or not computes(reading, node)):
+            what = joined.what.get(joined.find(node), "op")
+            joined.join(first.setdefault(slot, node), node, what)
+
+
 def computes(reading: Reading, node: Node) -> bool:
     """Whether a node of a step does more than take this step's input from what lies outside."""
     if node.is_leaf:
@@ -154,11 +166,13 @@ def computes(reading: Reading, node: Node) -> bool:
     )
 
 
-def _join_modules(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
+def _join_modules(
+    reading: Reading, nodes: Sequence[Node], joined: _Union, by_step: bool
+) -> None:
     def module(node: Node) -> Hashable:
         if node.is_leaf or node in reading.group or not node.scope:
             return None
-        return reading.step.get(node), node.scope
+        return reading.step.get(node) if by_step else None, node.scope
 
     def loose(node: Node) -> Hashable:
         outside = node not in reading.step and not node.is_leaf and not node.scope

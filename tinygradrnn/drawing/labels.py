@@ -71,17 +71,14 @@ def _part(part: Any) -> str:
     if part is Ellipsis:
         return "…"
     if isinstance(part, slice):
-        if part == slice(None):
-            return ":"
-        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
-        return ":".join(ends)
+        return ":".join(str(end) if end else "" for end in (part.start, part.stop))
     return str(part) if isinstance(part, int) else "ids"
 
 
-def initial(node: Node) -> str:
+def initial(node: Node, name: str) -> str:
     """An initial state: ``h₀ = 0`` where all of it is zero."""
-    name = pretty(clean(node.name or "s", 24))
-    shown = name if name.endswith("₀") else at_step(clean(node.name or "s", 24), 0)
+    shown = pretty(clean(name, 24))
+    shown = shown if shown.endswith("₀") else at_step(clean(name, 24), 0)
     return f"{shown} = 0" if node.is_leaf and not host(node).any() else shown
 
 

@@ -31,8 +31,8 @@ class Look:
         """h and s blue, c amber; others what is left. Equal names have equal colours."""
         found: dict[str, int] = {}
         names = list(dict.fromkeys(state.name for state in self.diagram.states))
-        for name in names:
-            if name in STATE_ORDER:
+        for name in sorted(names):
+            if name in STATE_ORDER and STATE_ORDER[name] not in found.values():
                 found[name] = STATE_ORDER[name]
         free = [n for n in range(len(self.theme.lanes)) if n not in found.values()]
         for name in names:

@@ -113,13 +113,14 @@ def make_side(
         Item(*look.size(diagram.boxes[k]), ports=ports_for(count, diagram.boxes[k].kind))
         for k, count in zip(ordered, arrivals, strict=True)
     )
-    spine = _longest(len(items), nets)
+    weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
+    spine = _longest(len(items), nets, weights)
     return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
 
 
-def _longest(count: int, nets: Sequence[Net]) -> tuple[int, ...]:
-    """The longest way, from an entry if there is one, to the last item."""
-    length = [0] * count
+def _longest(count: int, nets: Sequence[Net], weights: Sequence[int]) -> tuple[int, ...]:
+    """The longest way, from an entry if there is one, else from something else than a weight."""
+    length = [-1 if n in weights else 0 for n in range(count)]
     came: list[int | None] = [None] * count
     for net in nets:
         if isinstance(net.source, Port):

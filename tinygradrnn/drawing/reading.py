@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+import numpy as np
+
 from tinygradrnn.drawing.records import Step
 from tinygradrnn.recording import Node
 
@@ -41,6 +43,8 @@ class Reading:
         Which input of which slot reads a state of another step (or its initial value).
     steps : list of Step
         In time order.
+    same : dict of Node to Node
+        Inputs of a step that are another input of it once more: every layer that reads x slices it.
     regular : bool
         Whether every step reads only itself and its neighbour.
     """
@@ -65,6 +69,7 @@ class Reading:
         self.states = {slot: self.states[slot] for slot in sorted(self.states, key=first.__getitem__)}
         self.step = self._phases()
         self.steps = sorted(set(self.step.values()))
+        self.same = self._find_same()
 
     # ---------------------------------------------------------------- layers
 
@@ -166,6 +171,22 @@ class Reading:
         for node in self.nodes:
             if node not in self.label and all(source in found for source in node.inputs):
                 found.add(node)
+        return found
+
+    def _find_same(self) -> dict[Node, Node]:
+        first: dict[object, Node] = {}
+        found: dict[Node, Node] = {}
+        for node, step in self.step.items():
+            if node.op == "getitem" and not any(s in self.step for s in node.inputs):
+                what: object = (node.inputs, repr(node.settings.get("index")))
+            elif node.op == "input" and isinstance(node.value, np.ndarray) and node.value.size:
+                data = node.value.__array_interface__
+                what = (data["data"], data["strides"], data["shape"], data["typestr"])
+            else:
+                continue
+            other = first.setdefault((step, node.name, what), node)
+            if other is not node:
+                found[node] = other
         return found
 
     # ---------------------------------------------------------------- phases

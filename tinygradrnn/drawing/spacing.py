@@ -10,11 +10,13 @@ from tinygradrnn.drawing.routing import Grid, Path
 
 BETWEEN_WIRES = 11.0
 BESIDE_BOX = 11.0
-BEFORE_ARROW = 19.0  # from a bend to the box that the arrow points at
+BEFORE_ARROW = 21.0  # from a bend to the box that the arrow points at
 BETWEEN_BOXES = 14.0
 JOINED_BOXES = 26.0  # boxes with an arrow from one to the next
 BETWEEN_ROWS = 22.0
 BETWEEN_RAILS = 28.0
+RAIL_LABEL = 16.0  # half the box at the end of a rail, and some room
+BESIDE_LANE = 13.0  # half the box at the end of a lane
 BETWEEN_PORTS = 17.0
 BETWEEN_LANES = 15.0  # half of it: there is a line between each two
 BESIDE_SPAN = 22.0
@@ -146,6 +148,8 @@ class Spacing:
                 gap = BETWEEN_RAILS
             elif low in grid.rail:
                 gap = half[high] + (NUMBER_HEIGHT + 10 if numbered else BEFORE_ARROW)
+            elif high in grid.rail:
+                gap = max(half[low], BESIDE_LANE if low in rows else 0.0) + RAIL_LABEL
             elif high in grid.bus:
                 gap = BETWEEN_RAILS
             elif low == grid.foot:

@@ -46,10 +46,19 @@ class Stamp:
     style: Callable[[Branch], Style]
     prefix: tuple[Point, ...] = ()
     tooltip: str = ""
+    left_open: frozenset[int] = frozenset()
 
-    def draw(self, branches: tuple[Branch, ...]) -> None:
-        """Draw the branches that lead to a served sink."""
-        served = [b for b in branches if any(s in self.ends for s in b.sinks)]
+    def draw(self, branches: tuple[Branch, ...]) -> dict[int, tuple[int, tuple[Point, ...]]]:
+        """Draw the branches that lead to a served sink.
+
+        Returns
+        -------
+        dict
+            For each sink left open where the way to it begins, and that way.
+        """
+        wanted = self.left_open | self.ends.keys()
+        served = [b for b in branches if not wanted.isdisjoint(b.sinks)]
+        rest: dict[int, tuple[int, tuple[Point, ...]]] = {}
         forks: dict[Point, int] = {}
         for branch in served:
             if not branch.begins:
@@ -64,13 +73,16 @@ class Stamp:
             return dots[point]
 
         for branch in served:
-            if branch.end is not None and branch.end not in self.ends:
+            if branch.end is not None and branch.end not in wanted:
                 continue
             style = self.style(branch)
             points = tuple(self.moved(p) for p in branch.points)
             start = self.start if branch.begins else dot(branch.points[0], style)
             if branch.begins:
                 points = joined(self.prefix, points)
+            if branch.end in self.left_open:
+                rest[branch.end] = (start, points)
+                continue
             end = self.ends[branch.end] if branch.end is not None else dot(branch.points[-1], style)
             self.scene.lines.append(
                 Line(
@@ -84,6 +96,7 @@ class Stamp:
                     arrow=branch.end is not None and end >= 0,
                 )
             )
+        return rest
 
     def moved(self, point: Point) -> Point:
         """A point of the frame as one of the scene."""

@@ -230,6 +230,7 @@ class Timeline:
         _, x, y = self.place[box.step]
         terms: dict[int, float | None] = {}
         ends: dict[int, int] = {}
+        exits: dict[int, int] = {}  # position of the sink to state
         sinks = template.frame.nets[net].sinks
         for wire in wires:
             own = self._served(template, wire, net)
@@ -243,30 +244,37 @@ class Timeline:
             position = sinks.index(port)
             terms[position] = joint([terms.get(position), wire.term])
             if port.kind == "exit":
-                self._leave(n, box.step, k, port.index, placed.nets[net], position)
-            else:
-                point = placed.nets[net][self._ending(placed.nets[net], position)].points[-1]
-                dots = self.bus_dots.setdefault((n, box.slot), [])
-                if position not in ends:
-                    dot = self.scene.dot(point[0] + x, point[1] + y, 3.0, self.theme.wire)
-                    dots.append(dot)
-                    ends[position] = dot
+                exits[position] = template.states[port.index]
+            elif position not in ends:
+                last = next(b for b in placed.nets[net] if b.end == position).points[-1]
+                ends[position] = self.scene.dot(last[0] + x, last[1] + y, 3.0, self.theme.wire)
+                self.bus_dots.setdefault((n, box.slot), []).append(ends[position])
         source = template.item_of[box.slot]
 
         def style(branch: Branch) -> Style:
             sink = sinks[branch.end] if branch.end is not None else None
+            out = [exits[s] for s in branch.sinks if s in exits]
+            if out:
+                size = joint(terms.get(s) for s in branch.sinks)
+                return Style(self.look.lanes[out[0]].line, self.look.lane(size), "lane")
             if (source, sink) in placed.lanes:
                 state = self._state_of(template, source, sink)
                 size = joint(terms.get(s) for s in branch.sinks)
                 return Style(self.look.lanes[state].line, self.look.lane(size), "lane")
             return Style(self.theme.wire, 1.1)
 
-        Stamp(self.scene, x, y, self.shape[k], ends, style, tooltip=box.tooltip).draw(
-            placed.nets[net]
+        stamp = Stamp(
+            self.scene,
+            x,
+            y,
+            self.shape[k],
+            ends,
+            style,
+            tooltip=box.tooltip,
+            left_open=frozenset(exits),
         )
-
-    def _ending(self, branches: tuple[Branch, ...], position: int) -> int:
-        return next(b for b, branch in enumerate(branches) if branch.end == position)
+        for position, (start, points) in stamp.draw(placed.nets[net]).items():
+            self.origins[box.step, exits[position]] = Origin(start, points)
 
     def _state_of(self, template: Template, source: int, sink: object) -> int:
         """The state whose lane two neighbours belong to."""
@@ -287,15 +295,6 @@ class Timeline:
             if not new:
                 return found
             found |= new
-
-    def _leave(
-        self, n: int, step: Step, k: int, state: int, branches: tuple[Branch, ...], position: int
-    ) -> None:
-        """Remember the way of a state from its box to the border; the next step draws it."""
-        _, x, y = self.place[step]
-        branch = branches[self._ending(branches, position)]
-        points = tuple((px + x, py + y) for px, py in branch.points)
-        self.origins[step, self.templates[n].states[state]] = Origin(self.shape[k], points)
 
     # ---------------------------------------------------------------- rails
 

@@ -40,7 +40,8 @@ def save_curves(
     training = [record.training for record in records]
     measured = [record for record in records if record.held_out is not None]
     loss.plot(steps, training, color=TRAINING, alpha=0.25, linewidth=0.8)
-    loss.plot(steps, recent_mean(training), color=TRAINING, label="training, recent mean")
+    recent = recent_mean(training, max(1, settings.steps // RECENT))
+    loss.plot(steps, recent, color=TRAINING, label="training, recent mean")
     loss.plot(
         [record.step for record in measured],
         [record.held_out for record in measured],
@@ -65,7 +66,7 @@ def save_curves(
             figure.savefig(path, dpi=120, metadata=dated)
 
 
-def recent_mean(values: Sequence[float], count: int = RECENT) -> np.ndarray:
+def recent_mean(values: Sequence[float], count: int) -> np.ndarray:
     """At each place the mean of the last ``count`` values up to there."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(sums))

@@ -12,7 +12,7 @@ from tinygradrnn.training.trainer import Record
 
 Show = Callable[[Record], None]
 
-RECENT = 50  # steps; the loss of a single batch jumps about
+RECENT = 40  # this share of all steps is averaged: the loss of a single batch jumps about
 PAUSE = 10.0  # seconds between lines
 
 
@@ -38,7 +38,7 @@ def _bar(total: int) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    message = Message()
+    message = Message(total)
     columns = [MofNCompleteColumn(), BarColumn(bar_width=30), TextColumn("{task.description}")]
     with Progress(*columns, TimeLeft(), TextColumn("left"), console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
@@ -46,7 +46,7 @@ def _bar(total: int) -> Iterator[Show]:
 
 
 def _lines(total: int) -> Show:
-    message = Message()
+    message = Message(total)
     said = 0.0
 
     def show(record: Record) -> None:
@@ -62,10 +62,16 @@ def _lines(total: int) -> Show:
 
 
 class Message:
-    """The bits per character so far, in words: the mean of the latest batches, and the held-out."""
+    """The bits per character so far, in words: the mean of the latest batches, and the held-out.
 
-    def __init__(self) -> None:
-        self.recent: deque[float] = deque(maxlen=RECENT)
+    Parameters
+    ----------
+    total : int
+        How many steps there will be.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.recent: deque[float] = deque(maxlen=max(1, total // RECENT))
         self.held_out = ""
 
     def __call__(self, record: Record) -> str:
