@@ -72,19 +72,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
     except SystemExit as end:
         return int(end.code or 0)
+    expected = (UserError, TextError, RunError, CheckpointError, OSError, MemoryError)
     backend_errors = (tg.UnknownBackendError, tg.BackendUnavailableError)
     try:
         with _backend(getattr(arguments, "backend", None)):
             return int(arguments.run(arguments))
-    except (UserError, TextError, RunError, CheckpointError, *backend_errors) as error:
-        print(f"tinygradrnn {arguments.command}: error: {error}", file=sys.stderr)
-        return WRONG
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (*expected, *backend_errors) as error:
+        print(f"tinygradrnn {arguments.command}: error: {error}", file=sys.stderr)
+        return WRONG
 
 
 def _backend(name: str | None) -> AbstractContextManager[Any]:
@@ -235,6 +236,8 @@ def train(arguments: argparse.Namespace) -> int:
     name = "shakespeare" if path is None else path.stem
     job = CharacterJob(text, "shakespeare" if path is None else str(path), settings)
     folder = new_folder(arguments.out, f"{name}-{settings.cell}")
+    if arguments.out not in (None, folder):
+        print(f"{arguments.out} holds a run already; this one goes to {folder}")
     print(job.describe(), flush=True)
     with progress(settings.steps) as show:
         finished = job.train(folder, show)

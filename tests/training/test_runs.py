@@ -27,7 +27,7 @@ from tinygradrnn.training.curves import recent_mean, save_curves
 from tinygradrnn.training.interruption import stop_on_interrupt
 
 TEXT = "It is a tale told by an idiot, full of sound and fury,\nSignifying nothing.\n" * 12
-TINY = Settings(hidden=6, embedding=4, batch=2, length=5, steps=8)
+TINY = Settings(hidden=6, embedding=4, batch=2, length=5, steps=6)
 
 
 @pytest.fixture
@@ -117,16 +117,16 @@ def test_a_run_leaves_everything(finished):
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
     assert config["text"] == "macbeth"
-    assert (config["hidden"], config["steps"], config["cell"]) == (6, 8, "lstm")
+    assert (config["hidden"], config["steps"], config["cell"]) == (6, 6, "lstm")
     assert config["training_characters"] + config["held_out_characters"] == len(TEXT)
     assert config["five_gram_bits_per_character"] == job.baseline < 1.5
 
     found = rows(folder)
-    assert [int(row["step"]) for row in found] == list(range(1, 9))
+    assert [int(row["step"]) for row in found] == list(range(1, 7))
     assert all(float(row["training"]) > 0 < float(row["gradient_norm"]) for row in found)
     assert all(row["held_out"] and float(row["seconds"]) > 0 for row in found)
     assert [float(row["lr"]) for row in found] == pytest.approx(
-        [TINY.learning_rate(step) for step in range(1, 9)], rel=1e-6
+        [TINY.learning_rate(step) for step in range(1, 7)], rel=1e-6
     )
 
 
@@ -181,7 +181,7 @@ def test_interrupted_runs_keep_what_they_learned(tmp_path):
 
 
 def test_weights_are_on_disk_before_the_end(tmp_path):
-    job = CharacterJob(TEXT, "macbeth", Settings(**{**vars(TINY), "steps": 16}))
+    job = CharacterJob(TEXT, "macbeth", Settings(**{**vars(TINY), "steps": 12}))
 
     def crash(record: Record) -> None:
         if record.step == 5:

@@ -8,17 +8,17 @@ from typing import Any
 
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
-from tinygradrnn.drawing.contract import Unit, computes, contract
+from tinygradrnn.drawing.contract import Unit, contract, limited
+from tinygradrnn.drawing.naming import Naming, title
 from tinygradrnn.drawing.reading import Reading, Slot
 from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire
 from tinygradrnn.drawing.sizes import Term, measure
-from tinygradrnn.drawing.text import at_step, clean, pretty
+from tinygradrnn.drawing.text import clean, pretty
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import Node
 
 DOZEN = 12
 ENDS = {"op": 2, "gate": 3, "cell": 4, "layer": 4}
-LARGE = 160  # boxes outside of time steps; more are folded
 
 Steps = int | Iterable[int] | None
 
@@ -106,11 +106,10 @@ class _Builder:
         self.weight_sums: list[list[Term]] = []
         self.wire_sums: list[list[Term]] = []
         self.box_of: dict[Node, int] = {}  # where a value is taken from
-        self.unit_box: dict[int, int] = {}
+        self.unit_box: list[int] = []
         self.state_number: dict[Slot | None, int] = (
             {slot: k for k, slot in enumerate(reading.states)} if timed else {}
         )
-        self.weight_names = self._weight_names()
         visible = set(shown)
         nodes = [
             n
@@ -118,42 +117,23 @@ class _Builder:
             if n not in reading.same
             and (not timed or n not in reading.step or reading.step[n] in visible)
         ]
-        self.units = contract(reading, level, nodes)
+        self.units, self.hidden = limited(contract(reading, level, nodes), timed)
         self.folds, self.fold_of = self._find_folds()
-        self.state_names = self._state_names()
-        self.initial = self._find_initial()
-
-    def _state_names(self) -> dict[Slot, str]:
-        """The names that the programs gives to states, in whichever step."""
-        found: dict[Slot, str] = {}
-        for node, slot in self.reading.slot.items():
-            if slot in self.reading.states and node.name:
-                found.setdefault(slot, clean(node.name, 24))
-        return {slot: found.get(slot, "s") for slot in self.reading.states}
-
-    def _find_initial(self) -> dict[Node, str]:
-        """What stands in for a state before the first step, by the name of the state."""
-        reading = self.reading
-        return {
-            source: self.state_names[reading.carried[reading.slot[node], position]]
-            for node in (reading.step if reading.regular else ())
-            for position, source in enumerate(node.inputs)
-            if (reading.slot[node], position) in reading.carried and source not in reading.step
-        }
+        self.naming = Naming(reading, timed)
 
     def diagram(self) -> Diagram:
-        for k, unit in enumerate(self.units):
-            self._add_unit(k, unit)
+        for unit in self.units:
+            self._add_unit(unit)
         self._add_folds()
         self._add_wires()
         self._add_outputs()
         return Diagram(
-            self._title(),
+            title(self.reading, self.level),
             tuple(self.boxes),
             tuple(self.wires),
             tuple(self.shown),
             tuple(self.folds),
-            tuple(self._state_name(slot) for slot in self.state_number),
+            tuple(self._state_name(slot) for slot in self.reading.states if self.timed),
         )
 
     # ---------------------------------------------------------------- boxes
@@ -171,13 +151,15 @@ class _Builder:
         self.boxes.append(Box(kind, text, step, slot, group, tooltip))
         return len(self.boxes) - 1
 
-    def _add_unit(self, k: int, unit: Unit) -> None:
+    def _add_unit(self, unit: Unit) -> None:
         node = unit.result
-        kind, text = self._look(unit)
+        kind, text = self.naming.look(unit)
         if self.values and unit.what != "cell":
-            text = (*text, *labels.details(node))
+            more = labels.details(node)
+            beside = kind == "weight" or node in self.naming.initial
+            text = (f"{text[0]}  {more[0]}",) if beside else (*text, *more)
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
-        self.unit_box[k] = box
+        self.unit_box.append(box)
         for inner in unit.nodes:
             self.box_of[inner] = box
         if kind == "weight":
@@ -187,83 +169,15 @@ class _Builder:
             return
         slot = self.reading.slot.get(node)
         if slot is not None and slot in self.state_number:
-            name = labels.name_of(node, node.timestep) or at_step(
-                self.state_names[slot], node.timestep or 0
-            )
+            name = self.naming.state(node)
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
 
-    def _look(self, unit: Unit) -> tuple[Kind, tuple[str, ...]]:
-        node = unit.result
-        name = self._name(unit)
-        if unit.what == "cell":
-            return "cell", (cell_name(node) + self._arrow(unit),)
-        alike = len({inner.op for inner in unit.nodes}) == 1
-        if unit.what in ("module", "loss") and not alike:
-            names = [name for name in node.scope if name != "module"] or ["loss"]
-            return "cell", (clean(names[-1], 24),)
-        if unit.what == "sum":
-            return "op", ("Σ",)
-        if node.is_leaf:
-            return self._look_of_leaf(node, name)
-        if node in self.initial:
-            return "state", (labels.initial(node, self.initial[node]),)
-        if unit.what == "affine":
-            return "affine", (labels.formula(unit.nodes, self._term),)
-        if node in self.reading.step and not computes(self.reading, node):
-            return "input", (name or labels.operation(node),)
-        sign = labels.operation(node)
-        slot = self.reading.slot.get(node)
-        if name and (slot not in self.state_number or len(unit.nodes) > 1):
-            return "gate", (f"{sign}  {name}",)
-        return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
-
-    def _name(self, unit: Unit) -> str:
-        """The name of a unit's result, with its time step, or with the first and the last."""
-        node = unit.result
-        if self.timed:
-            return labels.name_of(node, unit.step.label if unit.step is not None else None)
-        ends = [n for n in (unit.nodes[0], node) if n.name and n.timestep is not None]
-        ends.sort(key=lambda n: n.timestep or 0)
-        names = dict.fromkeys(labels.name_of(n, n.timestep) for n in ends)
-        return " … ".join(names) or labels.name_of(node, None)
-
-    def _arrow(self, unit: Unit) -> str:
-        """Which way a layer runs, where there are both."""
-        ways = self.reading.states
-        if len(set(ways.values())) < 2:
-            return ""
-        return " ←" if any(slot[0] == unit.group and ways[slot] for slot in ways) else " →"
-
-    def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
-        if node in self.initial:
-            return "state", (labels.initial(node, self.initial[node]),)
-        if node.op == "parameter":
-            return "weight", (pretty(self.weight_names[node]),)
-        return "input", (name or labels.unnamed(node),)
-
-    def _term(self, node: Node) -> str:
-        """What a value is called in a formula."""
-        if node.op == "parameter":
-            return pretty(clean(node.name or "W", 24))
-        if node in self.initial:
-            return labels.initial(node, self.initial[node]).removesuffix(" = 0")
-        return labels.name_of(node, node.timestep) or "·"
-
-    def _weight_names(self) -> dict[Node, str]:
-        """Of every parameter; equal ones are numbered, in the order of the layers."""
-        leaves = [n for n in self.graph.nodes if n.op == "parameter"]
-        names = [clean((n.name or "W").rpartition(".")[2], 20) for n in leaves]
-        return {
-            leaf: name if names.count(name) == 1 else f"{name} ({names[: k + 1].count(name)})"
-            for k, (leaf, name) in enumerate(zip(leaves, names, strict=True))
-        }
-
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
         box = self.boxes[self.box_of[node]]
-        return StateName(self.state_names[slot], box.slot, self.reading.states[slot])
+        return StateName(self.naming.states[slot], box.slot, self.reading.states[slot])
 
     # ---------------------------------------------------------------- folds
 
@@ -278,18 +192,24 @@ class _Builder:
                 before, inside = step, False
                 continue
             if not inside:
-                folds.append(Fold(before, 0))
+                folds.append(Fold(before, 0, -1))
                 inside = True
             of[step] = len(folds) - 1
-            folds[-1] = Fold(before, folds[-1].count + 1)
+            folds[-1] = folds[-1]._replace(steps=folds[-1].steps + 1)
         return folds, of
 
     def _add_folds(self) -> None:
-        self.fold_box = []
         for k, fold in enumerate(self.folds):
-            what = "step" if fold.count == 1 else "steps"
-            text = (f"… {fold.count} {what}", "folded …")
-            self.fold_box.append(self._box("fold", text, None, ("fold", k), " ".join(text)))
+            what = "step" if fold.steps == 1 else "steps"
+            text = (f"… {fold.steps} {what}", "folded …")
+            box = self._box("fold", text, None, ("fold", k), " ".join(text))
+            self.folds[k] = fold._replace(box=box)
+        if self.hidden:
+            text = (f"… {len(self.hidden)} operations", "folded …")
+            box = self._box("fold", text, None, ("fold", "operations"), " ".join(text))
+            for unit in self.hidden:
+                self.box_of.update(dict.fromkeys(unit.nodes, box))
+            self.unit_box += [box] * len(self.hidden)
 
     # ---------------------------------------------------------------- wires
 
@@ -298,8 +218,8 @@ class _Builder:
         Key = tuple[int, Node, Step | None, int | None]
         found: dict[Key, dict[int, list[list[Term]]]] = {}
         reading = self.reading
-        for k, unit in enumerate(self.units):
-            target = self.unit_box[k]
+        folded = self.unit_box[-1] if self.hidden else None
+        for unit, target in zip((*self.units, *self.hidden), self.unit_box, strict=True):
             for node in unit.nodes:
                 for position, source in enumerate(node.inputs):
                     source = reading.same.get(source, source)
@@ -307,7 +227,11 @@ class _Builder:
                         continue
                     state = self._carried(node, position)
                     start = self._start(source, state)
-                    if start is None:
+                    if start is None or start == target:
+                        continue
+                    if folded in (start, target):
+                        first = self.hidden[0].nodes[0] if start == folded else source
+                        found.setdefault((start, first, None, None), {})[target] = [[]]
                         continue
                     step = unit.step if self.timed else None
                     ends = found.setdefault((start, source, step, state), {})
@@ -336,7 +260,7 @@ class _Builder:
         if source in self.box_of:
             return self.box_of[source]
         if state is not None and source in self.reading.step:
-            return self.fold_box[self.fold_of[self.reading.step[source]]]
+            return self.folds[self.fold_of[self.reading.step[source]]].box
         return None
 
     def _wire_into_fold(self, node: Node, found: dict[Any, Any]) -> None:
@@ -348,7 +272,7 @@ class _Builder:
             state = self._carried(node, position)
             if state is not None and source in self.box_of:
                 key = (self.box_of[source], source, None, state)
-                uses = found.setdefault(key, {}).setdefault(self.fold_box[fold], [[]])
+                uses = found.setdefault(key, {}).setdefault(self.folds[fold].box, [[]])
                 uses[0].append((node, position))
 
     def _wire(
@@ -373,38 +297,3 @@ class _Builder:
             name = pretty(clean(node.name or ("L" if not node.shape else "y"), 24))
             end = self._box("output", (name,), None, ("output", node.order), labels.tooltip(node))
             self._wire(self.box_of[node], (end,), None, [[(node, None)]])
-
-    # ---------------------------------------------------------------- title
-
-    def _title(self) -> str:
-        """``Bidirectional LSTM · op level · T = 3``; layers that follow each other in time: A → B."""
-        reading = self.reading
-        phases: dict[int, dict[int, Node]] = {}
-        for node, group in reading.group.items():
-            phases.setdefault(reading.step[node].phase, {}).setdefault(group, node)
-        title = " → ".join(self._describe(groups) for groups in phases.values())
-        counts: dict[int, int] = {}
-        for step in reading.steps:
-            counts[step.phase] = counts.get(step.phase, 0) + 1
-        parts = [title or "Computation graph", f"{self.level} level"]
-        if counts:
-            parts.append("T = " + " + ".join(map(str, counts.values())))
-        return " · ".join(parts)
-
-    def _describe(self, groups: dict[int, Node]) -> str:
-        """``2-layer bidirectional LSTM``."""
-        names = dict.fromkeys(cell_name(node) for node in groups.values())
-        ways = {back for slot, back in self.reading.states.items() if slot[0] in groups}
-        layers = len(groups) // 2 if len(ways) == 2 else len(groups)
-        title = " + ".join(names)
-        if len(ways) == 2:
-            title = f"bidirectional {title}"
-        if layers > 1 and len(names) == 1:
-            title = f"{layers}-layer {title}"
-        return title[:1].upper() + title[1:]
-
-
-def cell_name(node: Node) -> str:
-    """``LSTM`` for what an LSTMCell recorded."""
-    assert node.cell is not None
-    return clean(node.cell[-1].removesuffix("Cell") or node.cell[-1], 24)

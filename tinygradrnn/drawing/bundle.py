@@ -1,4 +1,4 @@
-"""At the levels of cells and layers: all weights of a layer as one, θ, so that there is one rail per layer."""
+"""At the levels of cells and layers: all weights of a layer as one, θ, with one rail."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def bundle_weights(diagram: Diagram) -> Diagram:
         diagram,
         boxes=tuple(boxes),
         wires=tuple(_joined(diagram, joined, new)),
+        folds=tuple(fold._replace(box=new[fold.box]) for fold in diagram.folds),
         notes=(*diagram.notes, *notes),
     )
 

@@ -24,11 +24,11 @@ class Column:
 
 
 class Columns(NamedTuple):
-    """Where items stand across: their column, the columns they extend to, and how many there are."""
+    """The column of each item, the columns that it extends over, and how many there are."""
 
     of: list[int]
     extent: list[tuple[int, int]]
-    count: int
+    total: int
 
 
 def assign_columns(frame: Frame, rows: Rows) -> Columns:
@@ -64,7 +64,9 @@ def assign_columns(frame: Frame, rows: Rows) -> Columns:
     return Columns(placed, _extents(frame, rows, placed, edges), width)
 
 
-def _shift(of: dict[int, int], column: dict[int, int], edges: list[tuple[int, int]], most: int) -> int:
+def _shift(
+    of: dict[int, int], column: dict[int, int], edges: list[tuple[int, int]], most: int
+) -> int:
     """How far a group without states moves to the right, to stand below or above its partners."""
     wishes = [column[b] - of[a] for a, b in edges if a in of and b in column]
     wishes += [column[a] - of[b] for a, b in edges if b in of and a in column]
@@ -75,13 +77,15 @@ def _shift(of: dict[int, int], column: dict[int, int], edges: list[tuple[int, in
 def _extents(
     frame: Frame, rows: Rows, column: list[int], edges: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """From the first to the last column above which an item is read, if all between are free."""
+    """From the first to the last of the columns beside which it stands, if all between are free."""
     found = [(at, at) for at in column]
     for n, item in enumerate(frame.items):
         if not item.spans:
             continue
-        group = [m for a, m in edges if a == n and frame.items[m].group == item.group]
-        reach = [column[m] for m in group if rows.of[m] > rows.of[n]] + [column[n]]
+        readers = [b for a, b in edges if a == n and rows.of[b] > rows.of[n]]
+        sources = [a for a, b in edges if b == n and rows.of[a] < rows.of[n]]
+        beside = sources if item.ports > 1 else readers
+        reach = [column[m] for m in beside if frame.items[m].group == item.group] + [column[n]]
         low, high = min(reach), max(reach)
         others = [m for m in range(len(column)) if m != n and rows.of[m] == rows.of[n]]
         if not any(low <= column[m] <= high for m in others):

@@ -14,6 +14,7 @@ from tinygradrnn.drawing.records import Step
 from tinygradrnn.recording import Node
 
 LEVELS = ("op", "gate", "cell", "layer")
+LARGE = 80  # boxes outside of time steps; of more, those in the middle are folded
 
 
 @dataclass
@@ -58,9 +59,30 @@ def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
     if ordered is None:  # what was taken together also passes through something else
         whole = _Union(drawn)
         _join_cells(reading, drawn, whole, by_step=True)
-        ordered = _ordered(_units(reading, drawn, whole if level == "cell" else _Union(drawn), "op"))
+        ordered = _ordered(
+            _units(reading, drawn, whole if level == "cell" else _Union(drawn), "op")
+        )
     assert ordered is not None
     return ordered
+
+
+def limited(units: list[Unit], timed: bool) -> tuple[list[Unit], list[Unit]]:
+    """The units to be drawn and those to be folded, where too many lie outside of time steps.
+
+    The first and the last are drawn, with the leaves that they read.
+    """
+    outside = [u for u in units if u.step is None or not timed]
+    computed = [u for u in outside if not u.result.is_leaf]
+    if len(outside) <= LARGE:
+        return units, []
+    middle = computed[LARGE // 4 : len(computed) - LARGE // 4] if len(computed) > LARGE // 2 else []
+    hidden = {u.result for u in middle}
+    kept = [u for u in units if u.result not in hidden and not u.result.is_leaf]
+    read = {s for u in kept for n in u.nodes for s in n.inputs}
+    leaves = [u for u in outside if u.result.is_leaf]
+    shown = [u for u in leaves if u.result in read][: LARGE // 2]
+    hidden |= {u.result for u in leaves} - {u.result for u in shown}
+    return [u for u in units if u.result not in hidden], [u for u in units if u.result in hidden]
 
 
 class _Union:
@@ -125,8 +147,7 @@ def _join_affine(reading: Reading, nodes: Sequence[Node], joined: _Union) -> Non
             weighted = any(source.op == "parameter" for source in node.inputs)
         else:
             weighted = node.op == "add" and all(
-                source.op == "parameter"
-                or (source in affine and len(reading.readers[source]) == 1)
+                source.op == "parameter" or (source in affine and len(reading.readers[source]) == 1)
                 for source in node.inputs
             )
         if weighted:
@@ -166,9 +187,7 @@ def computes(reading: Reading, node: Node) -> bool:
     )
 
 
-def _join_modules(
-    reading: Reading, nodes: Sequence[Node], joined: _Union, by_step: bool
-) -> None:
+def _join_modules(reading: Reading, nodes: Sequence[Node], joined: _Union, by_step: bool) -> None:
     def module(node: Node) -> Hashable:
         if node.is_leaf or node in reading.group or not node.scope:
             return None

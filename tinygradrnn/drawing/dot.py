@@ -23,15 +23,15 @@ CELL = 200.0
 KAPPA = 0.5523  # of a quarter circle drawn as a Bézier curve
 
 
-def to_dot(scene: Scene, title: str) -> str:
+def to_dot(scene: Scene) -> str:
     """The DOT text of a scene."""
-    return "\n".join(_Writer(scene, title).lines()) + "\n"
+    return "\n".join(_Writer(scene).lines()) + "\n"
 
 
 def quoted(text: str) -> str:
-    """A text as a DOT string that means just these characters.
+    r"""A text as a DOT string that means just these characters.
 
-    In labels Graphviz expands backslash sequences (``\\N`` is the name of the node) and entities.
+    In labels Graphviz expands backslash sequences (``\N`` is the name of the node) and entities.
     """
     text = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
@@ -47,14 +47,16 @@ def label(lines: tuple[str, ...], end: str = "n") -> str:
 
 
 def figures(value: float) -> str:
-    """A coordinate with at most two decimals."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    """A number with at most one decimal."""
+    text = f"{value:.1f}"
+    if text.endswith(".0"):
+        text = text[:-2]
     return "0" if text == "-0" else text
 
 
 class _Writer:
-    def __init__(self, scene: Scene, title: str) -> None:
-        self.scene, self.theme, self.title = scene, scene.theme, title
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.theme = scene, scene.theme
         self.edges = 0
 
     def lines(self) -> Iterator[str]:
@@ -63,12 +65,13 @@ class _Writer:
         yield (
             f"  graph [bb={self._box(left, bottom, right, top)}, bgcolor={quoted(self.theme.page)},"
             f' charset="UTF-8", layout=nop2, notranslate=true, outputorder=edgesfirst, pad=0,'
-            f" splines=true, tooltip={quoted(self.title)}];"
+            f" splines=true];"
         )
         yield (
-            f'  node [fixedsize=true, fontname="{FONT}", margin=0, shape=box, style="rounded,filled"];'
+            f'  node [fixedsize=true, fontname="{FONT}", margin=0, shape=box,'
+            ' style="rounded,filled"];'
         )
-        yield "  edge [arrowhead=none, dir=forward];"
+        yield '  edge [arrowhead=none, dir=forward, tooltip=" "];'
         yield from self._panels()
         yield from self._frame(left, bottom, right, top)
         for n, shape in enumerate(self.scene.shapes):
@@ -118,14 +121,15 @@ class _Writer:
             style += ",dashed"
         return (
             f"  n{n} [class={quoted(s.style)}, color={quoted(s.edge)}, fillcolor={quoted(s.fill)}, "
-            f"fontcolor={quoted(s.ink)}, {self._font(s.bold, s.size)}, height={self._inch(s.height)}"
-            f', id="n{n}", label={label(s.text)}, penwidth={figures(s.thick)}, '
+            f"fontcolor={quoted(s.ink)}, {self._font(s.bold, s.size)}, "
+            f'height={self._inch(s.height)}, id="n{n}", label={label(s.text)}, '
+            f"penwidth={figures(s.thick)}, "
             f"pos={self._at(s.x, s.y)}, {'shape=circle, ' if s.round else ''}"
             f'style="{style}", tooltip={quoted(s.tooltip)}, width={self._inch(s.width)}];'
         )
 
     def _font(self, bold: bool, size: float) -> str:
-        return f'{f"fontname={quoted(BOLD)}, " if bold else ""}fontsize={figures(size)}'
+        return f"{f'fontname={quoted(BOLD)}, ' if bold else ''}fontsize={figures(size)}"
 
     def _text(self, n: int, text: Text) -> str:
         x, wide = _span(text)
@@ -135,7 +139,7 @@ class _Writer:
         return (
             f'  t{n} [class="text"{f", color={quoted(text.plate)}" if text.plate else ""}{fill}, '
             f"fontcolor={quoted(text.colour)}, {self._font(text.bold, text.size)}, "
-            f"height={self._inch(text.size * 1.25)}, id=\"t{n}\", label={label((text.text,), end)}, "
+            f'height={self._inch(text.size * 1.25)}, id="t{n}", label={label((text.text,), end)}, '
             f"pos={self._at(x + wide / 2, text.y)}, "
             f'shape={"box" if text.plate else "plaintext"}, style="{style}", tooltip=" ", '
             f"width={self._inch(wide)}];"
@@ -155,13 +159,11 @@ class _Writer:
             yield from self._line(line)
 
     def _underlay(self, line: Line, point: Point, upright: bool, under: float) -> str:
-        """Interrupts what a line crosses: a short piece of it, wider, in the background's colour."""
+        """A short wide piece of a line in the background's colour: interrupts what it crosses."""
         reach = under / 2 + 1.2
         x, y = point
         ends = ((x, y - reach), (x, y + reach)) if upright else ((x - reach, y), (x + reach, y))
-        return self._edge(
-            line, ends, self._background(point), line.width + 2 * CLEAR, class_="gap", tooltip=" "
-        )
+        return self._edge(line, ends, self._background(point), line.width + 2 * CLEAR, part="gap")
 
     def _background(self, point: Point) -> str:
         panels = self.scene.panels
@@ -182,16 +184,14 @@ class _Writer:
         base = (x2 + (x1 - x2) * length / away, y2 + (y1 - y2) * length / away)
         points = (*line.points[:-1], base)
         tip = f"e,{figures(x2)},{figures(y2)} "
-        size = figures(length / 10)
+        size = f"{length / 10:.2f}"
         if line.width <= 2.0:
             yield self._edge(line, points, line.colour, line.width, tip=tip, arrow=size)
             return
         # Graphviz draws the head with the pen of the line, which spoils that of a thick one
         yield self._edge(line, points, line.colour, line.width)
         near = (base[0] + (x1 - x2) / away / 2, base[1] + (y1 - y2) / away / 2)
-        yield self._edge(
-            line, (near, base), line.colour, 1.0, tip=tip, arrow=size, class_="head"
-        )
+        yield self._edge(line, (near, base), line.colour, 1.0, tip=tip, arrow=size, part="head")
 
     def _edge(
         self,
@@ -202,17 +202,18 @@ class _Writer:
         *,
         tip: str = "",
         arrow: str = "",
-        class_: str = "",
-        tooltip: str = "",
+        part: str = "",
     ) -> str:
-        k, self.edges = self.edges, self.edges + 1
         spline = " ".join(f"{figures(x)},{figures(y)}" for x, y in rounded(points))
         head = f"arrowhead=normal, arrowsize={arrow}, " if arrow else ""
-        dashed = ", style=dashed" if line.dashed else ""
+        name = ""
+        if not part:
+            name = f', id="e{self.edges}", tooltip={quoted(line.tooltip or " ")}'
+            self.edges += 1
         return (
-            f"  {_end(line.start)} -> {_end(line.end)} [{head}class={quoted(class_ or line.over)}, "
-            f'color={quoted(colour)}, id="e{k}", penwidth={figures(thick)}, '
-            f'pos="{tip}{spline}"{dashed}, tooltip={quoted(tooltip or line.tooltip or " ")}];'
+            f"  {_end(line.start)} -> {_end(line.end)} [{head}class={part or line.over}, "
+            f'color="{colour}", penwidth={figures(thick)}, pos="{tip}{spline}"'
+            f"{', style=dashed' if line.dashed else ''}{name}];"
         )
 
     @staticmethod

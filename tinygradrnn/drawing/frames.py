@@ -6,7 +6,8 @@ several others; an end is an item, or a port through which the net leaves the fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Point = tuple[float, float]
@@ -21,7 +22,7 @@ class Port(NamedTuple):
     """
 
     kind: Literal["entry", "exit", "rail", "bus"]
-    index: int
+    number: int
 
 
 End = int | Port
@@ -41,8 +42,8 @@ class Item:
     lanes : int
         How many state lanes run through it.
     spans : bool
-        Whether it is to be as wide as the row of its readers, so that the wires to them are
-        straight.
+        Whether it is to be as wide as the row of its readers (of its sources, if it has many), so
+        that the wires to them are straight.
     """
 
     width: float
@@ -150,8 +151,8 @@ class Placed:
         The height at which each state lane (and each free entry) crosses the border.
     rails, buses : tuple of float
         The height of each.
-    lanes : frozenset of (int, int)
-        Neighbours on an unbroken state lane.
+    lanes : dict of (int, int) to int
+        For neighbours on an unbroken state lane the number of the state.
     """
 
     width: float
@@ -161,4 +162,4 @@ class Placed:
     entries: tuple[float, ...]
     rails: tuple[float, ...]
     buses: tuple[float, ...]
-    lanes: frozenset[tuple[int, int]] = frozenset()
+    lanes: Mapping[tuple[int, int], int] = field(default_factory=dict)

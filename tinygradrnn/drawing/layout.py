@@ -34,11 +34,12 @@ def lay_out(frame: Frame) -> Placed:
             router.route()
         except NoWayError:
             continue
-        lanes = frozenset(
-            pair
+        number = {state.item: k for k, state in reversed(list(enumerate(frame.states)))}
+        lanes = {
+            pair: number[lane.state]
             for lane in rows.lanes
             if lane.state is not None and not lane.broken
             for pair in zip(lane.items, lane.items[1:], strict=False)
-        )
+        }
         return replace(Spacing(grid, router.paths).placed(), lanes=lanes)
     raise NoWayError("no room for the wires of this frame")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from tinygradrnn.drawing.look import TITLE, Look
@@ -43,9 +44,7 @@ def add_legend(scene: Scene, diagram: Diagram, look: Look) -> None:
         x += wide + APART
     rows = [row for n, row in enumerate(rows) if row or n == 0]
     y = top + 14 + ROW * len(rows)
-    scene.texts.append(
-        Text(left, y, diagram.title, TITLE, look.theme.ink, bold=True, align="left")
-    )
+    scene.texts.append(Text(left, y, diagram.title, TITLE, look.theme.ink, bold=True, align="left"))
     for n, row in enumerate(rows):
         for x, entry in row:
             if entry.sample is not None:
@@ -62,10 +61,9 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
     found: list[Entry] = []
 
     def line(x: float, y: float, wide: float, colour: str, thick: float, arrow: bool) -> None:
-        ends = [scene.dot(x, y, 0.0, colour), scene.dot(x + wide, y, 0.0, colour)]
-        scene.lines.append(
-            Line(((x, y), (x + wide, y)), *ends, colour, thick, "rail", arrow=arrow)
-        )
+        start, end = scene.dot(x, y, 0.0, colour), scene.dot(x + wide, y, 0.0, colour)
+        points = ((x, y), (x + wide, y))
+        scene.lines.append(Line(points, start, end, colour, thick, "rail", arrow=arrow))
 
     seen: dict[str, str] = {}
     for state, lane in zip(diagram.states, look.lanes, strict=True):
@@ -73,10 +71,13 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
     if diagram.steps:
         for name, colour in seen.items():
             text = STATES.get(name, f"state {pretty(name)}")
-            found.append(
-                Entry(lambda x, y, c=colour: line(x, y, 28.0, c, 3.2, True), SAMPLE, text)  # type: ignore[misc]
-            )
-    railed = {w.source for w in diagram.wires if w.source in look.weight_colour and _timed(diagram, w)}
+            sample = partial(line, wide=28.0, colour=colour, thick=3.2, arrow=True)
+            found.append(Entry(sample, SAMPLE, text))
+    railed = {
+        wire.source
+        for wire in diagram.wires
+        if wire.source in look.weight_colour and diagram.boxes[wire.targets[0]].step is not None
+    }
     if railed:
         colours = [look.weight_colour[k] for k in sorted(railed)][:3]
 
@@ -103,10 +104,6 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
 
             found.append(Entry(scale, sum(42 + width(text, SIZE) for _, text in marks), ""))
     return found
-
-
-def _timed(diagram: Diagram, wire: object) -> bool:
-    return any(diagram.boxes[t].step is not None for t in wire.targets)  # type: ignore[attr-defined]
 
 
 def _power(exponent: int) -> str:

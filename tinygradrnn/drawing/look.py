@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 from tinygradrnn.drawing import text
 from tinygradrnn.drawing.records import Box, Diagram
 from tinygradrnn.drawing.scene import Shape
 from tinygradrnn.drawing.theme import Lane, Theme
 
-BODY, NUMBER, SMALL, TITLE = 12.0, 11.0, 10.0, 14.0
+BODY, NUMBER, SMALL, TITLE = 12.0, 11.0, 10.5, 14.0
 DECADES = 6.0  # from the thickest line to the thinnest
 STATE_ORDER = {"h": 0, "s": 0, "c": 1}
 
@@ -28,7 +29,7 @@ class Look:
         self.largest = max((s for s in sizes if math.isfinite(s)), default=0.0)
 
     def _lane_colours(self) -> list[Lane]:
-        """h and s blue, c amber; others what is left. Equal names have equal colours."""
+        """Blue for h and s, amber for c, what is left for others. Equal names, equal colours."""
         found: dict[str, int] = {}
         names = list(dict.fromkeys(state.name for state in self.diagram.states))
         for name in sorted(names):
@@ -71,14 +72,18 @@ class Look:
         """Width and height."""
         if box.kind == "op" and len(box.text) == 1 and len(box.text[0]) == 1:
             return 24.0, 24.0
-        heading, *more = box.text
-        bold = box.kind == "weight"
-        wide = max([text.width(heading, BODY, bold), *(text.width(t, SMALL) for t in more)])
+        wide = max(
+            text.width(line, self._font_size(box), bold=box.kind == "weight") for line in box.text
+        )
         least = {"op": 24.0, "state": 38.0, "input": 38.0, "cell": 74.0, "fold": 96.0}
-        height = {"cell": 34.0, "fold": 40.0, "weight": 23.0}.get(box.kind, 26.0) + 13.0 * len(more)
-        if box.kind == "fold":
-            height -= 13.0 * len(more)
+        height = {"cell": 34.0, "fold": 40.0, "weight": 23.0}.get(box.kind, 26.0)
+        if box.kind != "fold":
+            height += 13.0 * (len(box.text) - 1)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height
+
+    @staticmethod
+    def _font_size(box: Box) -> float:
+        return BODY if len(box.text) == 1 or box.kind == "fold" else SMALL
 
     def shape(self, k: int, x: float, y: float, width: float, height: float) -> Shape:
         """A box of the diagram as a shape."""
@@ -88,7 +93,7 @@ class Look:
             edge = ink = self.weight_colour[k]
             thick = 1.6
         elif box.kind == "state":
-            edge, thick = self._state_edge(k), 1.8
+            edge, thick = self._state_edges.get(k, theme.wire), 1.8
         elif box.kind in ("gate", "cell", "output"):
             fill = theme.gate
         elif box.kind == "fold":
@@ -104,23 +109,22 @@ class Look:
             ink,
             box.tooltip,
             box.kind,
-            size=BODY,
+            size=self._font_size(box),
             bold=box.kind == "weight",
             thick=thick,
             round=width == height == 24.0,
             dashed=box.kind == "fold",
         )
 
-    def _state_edge(self, k: int) -> str:
+    @cached_property
+    def _state_edges(self) -> dict[int, str]:
+        """The colour of every box that holds a state, initial ones too."""
+        by_slot = {
+            state.slot: lane.line
+            for state, lane in zip(self.diagram.states, self.lanes, strict=True)
+        }
+        found = {k: by_slot[b.slot] for k, b in enumerate(self.diagram.boxes) if b.slot in by_slot}
         for wire in self.diagram.wires:
-            if wire.source == k and (number := _first(wire.value, wire.state)) is not None:
-                return self.lanes[number].line
-        slot = self.diagram.boxes[k].slot
-        for lane, state in zip(self.lanes, self.diagram.states, strict=True):
-            if state.slot == slot:
-                return lane.line
-        return self.theme.wire
-
-
-def _first(*numbers: int | None) -> int | None:
-    return next((n for n in numbers if n is not None), None)
+            if wire.state is not None:
+                found.setdefault(wire.source, self.lanes[wire.state].line)
+        return found

@@ -14,6 +14,8 @@ from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.template import ports_for
 
+MANY = 6  # sources below which a box is stretched
+
 
 class Origin(NamedTuple):
     """Where a line comes from: a shape or dot, and the way to the border of the next frame."""
@@ -110,7 +112,11 @@ def make_side(
         wires.append(group[0])
     arrivals = [sum(net.sinks.count(n) for net in nets) for n in range(len(ordered))]
     items = tuple(
-        Item(*look.size(diagram.boxes[k]), ports=ports_for(count, diagram.boxes[k].kind))
+        Item(
+            *look.size(diagram.boxes[k]),
+            ports=ports_for(count, diagram.boxes[k].kind),
+            spans=count > MANY,
+        )
         for k, count in zip(ordered, arrivals, strict=True)
     )
     weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
@@ -164,7 +170,7 @@ def place_side(
             if isinstance(sink, int)
         }
         if isinstance(net.source, Port):
-            origin = starts[net.source.index]
+            origin = starts[net.source.number]
         else:
             origin = Origin(shapes[side.boxes[net.source]], ())
         style = _style(look, wire, entering=isinstance(net.source, Port), lane=origin.lane)
@@ -172,7 +178,7 @@ def place_side(
         def same(_: Branch, style: Style = style) -> Style:
             return style
 
-        tooltip = diagram.boxes[wire.source].tooltip
+        tooltip = " ".join(diagram.boxes[wire.source].text)
         Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip).draw(branches)
     return shapes
 

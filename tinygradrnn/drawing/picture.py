@@ -8,14 +8,13 @@ import re
 import tempfile
 from collections.abc import Iterable
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tinygradrnn.drawing.building import build
 from tinygradrnn.drawing.contract import LEVELS
 from tinygradrnn.drawing.dot import to_dot
-from tinygradrnn.drawing.legend import add_legend
-from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.render import DrawingError, RendererNotFoundError, render
 from tinygradrnn.drawing.scene import Scene
@@ -119,21 +118,19 @@ class Drawing:
     @cached_property
     def scene(self) -> Scene:
         """The shapes and lines, with positions."""
-        scene = compose(self.diagram, self.theme)
-        add_legend(scene, self.diagram, Look(self.diagram, self.theme))
-        return scene
+        return compose(self.diagram, self.theme)
 
     @cached_property
     def dot(self) -> str:
         """The picture as DOT text."""
-        return to_dot(self.scene, self.diagram.title)
+        return to_dot(self.scene)
 
     @property
     def digraph(self) -> Any:
-        """The picture as a ``graphviz.Source``, set up so that the positions are kept."""
-        import graphviz
-
-        return graphviz.Source(self.dot, engine="nop2")
+        """The picture as a ``graphviz.Digraph``, which keeps the positions."""
+        digraph = import_module("graphviz").Digraph("G")
+        digraph.body += self.dot.splitlines(keepends=True)[1:-1]
+        return digraph
 
     def __repr__(self) -> str:
         return f"<Drawing {self.diagram.title}: {len(self.diagram.boxes)} boxes>"

@@ -66,7 +66,9 @@ class Reading:
         self._adopt()
         self._find_single_states()
         first = {slot: node.order for node, slot in reversed(self.slot.items())}
-        self.states = {slot: self.states[slot] for slot in sorted(self.states, key=first.__getitem__)}
+        self.states = {
+            slot: self.states[slot] for slot in sorted(self.states, key=first.__getitem__)
+        }
         self.step = self._phases()
         self.steps = sorted(set(self.step.values()))
         self.same = self._find_same()
@@ -193,9 +195,9 @@ class Reading:
 
     def _phases(self) -> dict[Node, Step]:
         """Number the phases: a layer that needs a later step of another one comes after it."""
-        of_group: dict[int, int] = {}
+        of_group = dict.fromkeys(self.group.values(), 0)
         phase: dict[Node, int] = {}
-        for _ in range(len(set(self.group.values())) + 1):
+        for _ in range(len(of_group) + 1):
             before = dict(of_group)
             for node in self.nodes:
                 label, group = self.label.get(node), self.group.get(node)
@@ -208,11 +210,15 @@ class Reading:
                     else:
                         own = max(own, phase[source] + (label is None or not same))
                 if group is not None:
-                    own = of_group[group] = max(own, of_group.get(group, 0))
+                    own = of_group[group] = max(own, of_group[group])
                 phase[node] = own
             if of_group == before:
                 break
-        return {node: Step(phase[node], label) for node, label in self.label.items()}
+        steps: dict[tuple[int, int], Step] = {}
+        return {
+            node: steps.setdefault((phase[node], label), Step(phase[node], label))
+            for node, label in self.label.items()
+        }
 
 
 def _match(group: int | None, own: Families, longest: Families) -> list[Slot]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-Kind = Literal["op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold"]
+Kind = Literal[
+    "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold"
+]
 """op: a sign in a circle; function: an operation with a name; gate: a named one;
 affine: products with weights and their sum; cell: a whole
 cell, layer or module; state: what is handed to the next step; weight: a parameter."""
@@ -90,10 +92,11 @@ class StateName(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """Steps that are not drawn, after a shown one (or before all, if None)."""
+    """Steps that are not drawn: after which one (None: before all), how many, the box for them."""
 
     after: Step | None
-    count: int
+    steps: int
+    box: int
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 VARIABLE = "TINYGRADRNN_DOT"
 INSTALL = "pip install 'tinygradrnn[viz]'"
 TIME_LIMIT = 60.0
-WORKER = "tinygradrnn.drawing.worker"
+WORKER = Path(__file__).with_name("worker.py")
 
 
 class DrawingError(RuntimeError):
@@ -55,7 +56,7 @@ def find_renderer() -> Renderer:
     if program is not None:
         return Renderer(program, (program, "-Knop2", "-T"))
     if importlib.util.find_spec("pygraphviz") is not None:
-        return Renderer("pygraphviz", (sys.executable, "-m", WORKER, ""))
+        return Renderer("pygraphviz", (sys.executable, "-P", str(WORKER), ""))
     raise RendererNotFoundError(
         f"no Graphviz found to draw the picture with; write {INSTALL}, which brings it along, or "
         f"install Graphviz so that `dot` is on the path"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tinygradrnn.drawing.columns import Columns
 from tinygradrnn.drawing.frames import End, Frame, Port
@@ -43,10 +44,15 @@ class Grid:
 
     def __post_init__(self) -> None:
         items = self.frame.items
-        across = self.tracks + 2 * max((i.ports // 2 for i in items), default=0)
+        ports = [
+            item.ports
+            for item, (first, last) in zip(items, self.columns.extent, strict=True)
+            if first == last
+        ]
+        across = self.tracks + 2 * (max(ports, default=0) // 2)
         along = self.tracks + 2 * max((i.lanes - 1 for i in items), default=0)
-        self.x_of = [1 + across + j * (across + 1) for j in range(self.columns.count)]
-        self.width = self.columns.count * (across + 1) + across + 2
+        self.x_of = [1 + across + j * (across + 1) for j in range(self.columns.total)]
+        self.width = self.columns.total * (across + 1) + across + 2
         first = {
             group: min(self.rows.of[i] for i, item in enumerate(items) if item.group == group)
             for group in {item.group for item in items}
@@ -121,11 +127,7 @@ class Router:
             for lane in grid.rows.lanes
             if lane.state is not None or len(lane.items) > 1
         } | {grid.lane(k) for k in range(len(self.frame.states))}
-        self.neighbours = {
-            pair
-            for lane in grid.rows.lanes
-            for pair in zip(lane.items, lane.items[1:], strict=False)
-        }
+        self.neighbours = {pair for lane in grid.rows.lanes for pair in pairwise(lane.items)}
         # Along these lines only their own net runs; it is drawn for the whole time axis at once.
         self.reserved = {*grid.rail, *grid.bus, grid.foot, grid.top}
         self.paths: dict[int, list[tuple[int, Path]]] = {k: [] for k in range(len(self.frame.nets))}
@@ -160,8 +162,8 @@ class Router:
             other = self._middle(source)
             distance = abs(other[0] - x) + abs(other[1] - y)
             return (0 if (source, sink) in self.neighbours else 1, distance)
-        if source.kind == "entry" and source.index < len(self.frame.states):
-            lane = self.grid.lane(source.index)
+        if source.kind == "entry" and source.number < len(self.frame.states):
+            lane = self.grid.lane(source.number)
             return (0, x) if self._covers(sink, lane) else (2, abs(y - lane))
         if source.kind == "entry" and any(sink == spine[0] for spine in self.frame.spines if spine):
             return 0, x
@@ -190,7 +192,7 @@ class Router:
             self._claim_path([self._vertex(x, y) for x, y in path], owner)
 
     def _claim_path(self, path: list[int], owner: int) -> None:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             if abs(a - b) == 1:
                 self.right[min(a, b)] = owner
             else:
@@ -209,8 +211,8 @@ class Router:
         if isinstance(source, int):
             left, right, bottom, top = grid.cover(source)
             if isinstance(sink, Port) and sink.kind == "exit":
-                backward = self.frame.states[sink.index].backward
-                y = grid.lane(sink.index)
+                backward = self.frame.states[sink.number].backward
+                y = grid.lane(sink.number)
                 yield (y * width + left, WEST, 0.0) if backward else (y * width + right, EAST, 0.0)
                 return
             sideways = (left + right) // 2
@@ -225,10 +227,10 @@ class Router:
                 yield bottom * width + x, SOUTH, off + (12.0 if upwards else 0.0)
         elif source.kind == "rail":
             for x in range(1, width - 1):
-                yield self._vertex(x, grid.rail[source.index]), NORTH, 0.0
-        elif source.index < len(self.frame.states):
-            y = grid.lane(source.index)
-            if self.frame.states[source.index].backward:
+                yield self._vertex(x, grid.rail[source.number]), NORTH, 0.0
+        elif source.number < len(self.frame.states):
+            y = grid.lane(source.number)
+            if self.frame.states[source.number].backward:
                 yield y * width + width - 1, WEST, 0.0
             else:
                 yield y * width, EAST, 0.0
@@ -253,14 +255,14 @@ class Router:
         if isinstance(sink, int):
             left, right, bottom, top = grid.cover(sink)
             if isinstance(source, Port) and source.kind == "entry":
-                own = source.index < len(self.frame.states)
-                if own and self.frame.states[source.index].item == sink:
-                    bottom = top = grid.lane(source.index)
+                own = source.number < len(self.frame.states)
+                if own and self.frame.states[source.number].item == sink:
+                    bottom = top = grid.lane(source.number)
             return left, right, bottom, top
         if sink.kind == "bus":
-            return 1, grid.width - 2, grid.bus[sink.index], grid.bus[sink.index]
-        x = 0 if self.frame.states[sink.index].backward else grid.width - 1
-        return x, x, grid.lane(sink.index), grid.lane(sink.index)
+            return 1, grid.width - 2, grid.bus[sink.number], grid.bus[sink.number]
+        x = 0 if self.frame.states[sink.number].backward else grid.width - 1
+        return x, x, grid.lane(sink.number), grid.lane(sink.number)
 
     def _search(self, k: int, source: End, sink: End) -> list[int]:
         grid, width = self.grid, self.grid.width

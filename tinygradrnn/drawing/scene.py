@@ -118,4 +118,9 @@ class Scene:
         ys += [y for line in self.lines for _, y in line.points]
         xs += [x for p in self.panels for x in (p.left, p.right)]
         ys += [y for p in self.panels for y in (p.bottom, p.top)]
-        return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
+        return (
+            min(xs, default=0.0),
+            min(ys, default=0.0),
+            max(xs, default=0.0),
+            max(ys, default=0.0),
+        )

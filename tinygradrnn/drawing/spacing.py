@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import NamedTuple
 
 from tinygradrnn.drawing.frames import Branch, Frame, Placed, Point, Port
@@ -22,6 +23,7 @@ BETWEEN_LANES = 15.0  # half of it: there is a line between each two
 BESIDE_SPAN = 22.0
 MARGIN = 16.0
 NUMBER_HEIGHT = 18.0
+WIRE = -1
 
 
 class Occupant(NamedTuple):
@@ -31,8 +33,7 @@ class Occupant(NamedTuple):
     high: int
     before: float
     after: float
-    item: int  # or -1 for a wire
-    net: int  # or -1 for a box
+    item: int  # or WIRE
 
 
 class Spacing:
@@ -45,7 +46,7 @@ class Spacing:
         self.joined: set[tuple[int, int, int]] = set()  # (row line, line, line) with a wire between
         for parts in paths.values():
             for _, path in parts:
-                for (x1, y1), (x2, y2) in zip(path, path[1:], strict=False):
+                for (x1, y1), (x2, y2) in pairwise(path):
                     if y1 == y2:
                         self.joined.add((y1, min(x1, x2), max(x1, x2)))
         self.x = self._across()
@@ -56,19 +57,19 @@ class Spacing:
     def _occupants(self) -> dict[int, list[Occupant]]:
         """What stands on each line across, from left to right."""
         found: dict[int, dict[int, Occupant]] = defaultdict(dict)
-        for n, item in enumerate(self.frame.items):
+        for n in range(len(self.frame.items)):
             left, right, bottom, top = self.grid.cover(n)
             pad = self._pad(n)
             for y in range(bottom, top + 1):
-                found[y][left] = Occupant(left, right, pad, pad, n, -1)
+                found[y][left] = Occupant(left, right, pad, pad, n)
         for k, parts in self.paths.items():
             room = self.frame.nets[k].room
             for _, path in parts:
-                for (x1, y1), (x2, y2) in zip(path, path[1:], strict=False):
+                for (x1, y1), (x2, y2) in pairwise(path):
                     if x1 == x2:
                         for y in (y1, y2):
                             wide = room if y in (self.grid.foot, path[0][1]) else 0.0
-                            found[y].setdefault(x1, Occupant(x1, x1, 0.0, wide, -1, k))
+                            found[y].setdefault(x1, Occupant(x1, x1, 0.0, wide, WIRE))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
 
     def _across(self) -> dict[int, float]:
@@ -80,7 +81,7 @@ class Spacing:
             covered = [o for o in row if not self._inside(o, row)]
             constraints.append((left_border, covered[0].low, covered[0].before + MARGIN))
             constraints.append((covered[-1].high, right_border, covered[-1].after + MARGIN))
-            for a, b in zip(covered, covered[1:], strict=False):
+            for a, b in pairwise(covered):
                 constraints.append((a.high, b.low, self._gap(a, b, y)))
         for n, item in enumerate(self.frame.items):
             left, right, _, _ = self.grid.cover(n)
@@ -102,18 +103,20 @@ class Spacing:
             return self.frame.items[n].width / 2
         if self._spans(n):
             return BESIDE_SPAN
-        return max(BETWEEN_PORTS * 0.8, (self.frame.items[n].width - BETWEEN_PORTS * (right - left)) / 2)
+        return max(
+            BETWEEN_PORTS * 0.8, (self.frame.items[n].width - BETWEEN_PORTS * (right - left)) / 2
+        )
 
     @staticmethod
     def _inside(o: Occupant, row: list[Occupant]) -> bool:
-        return o.item < 0 and any(b.item >= 0 and b.low <= o.low <= b.high for b in row)
+        return o.item == WIRE and any(b.item != WIRE and b.low <= o.low <= b.high for b in row)
 
     def _gap(self, a: Occupant, b: Occupant, y: int) -> float:
         room = a.after + b.before
         joined = all((y, x, x + 1) in self.joined for x in range(a.high, b.low))
-        if a.item >= 0 and b.item >= 0:
+        if WIRE not in (a.item, b.item):
             return room + (JOINED_BOXES if joined else BETWEEN_BOXES)
-        if a.item < 0 and b.item < 0:
+        if a.item == b.item:
             return room + BETWEEN_WIRES
         return room + (BEFORE_ARROW if joined else BESIDE_BOX)
 
@@ -184,11 +187,11 @@ class Spacing:
         nets = tuple(tuple(self._branches(k, boxes)) for k in range(len(frame.nets)))
         entries = [grid.lane(k) for k in range(len(frame.states))]
         free = {
-            net.source.index: self.paths[k][0][1][0][1]
+            net.source.number: self.paths[k][0][1][0][1]
             for k, net in enumerate(frame.nets)
             if isinstance(net.source, Port)
             and net.source.kind == "entry"
-            and net.source.index >= len(entries)
+            and net.source.number >= len(entries)
         }
         entries += [free[k] for k in sorted(free)]
         return Placed(
@@ -275,7 +278,7 @@ class Spacing:
 
 def _turns(path: Path) -> set[int]:
     """The lines across that a path runs along."""
-    return {a[1] for a, b in zip(path, path[1:], strict=False) if a[1] == b[1]}
+    return {a[1] for a, b in pairwise(path) if a[1] == b[1]}
 
 
 def _edge(inner: Point, outer: Point, box: tuple[float, float, float, float]) -> Point:

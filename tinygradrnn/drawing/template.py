@@ -109,9 +109,7 @@ class _Maker:
             rails=tuple(below),
             buses=len(self.buses),
         )
-        return Template(
-            frame, self.steps, item_of, net_of, self.states, self.rails, self.buses
-        )
+        return Template(frame, self.steps, item_of, net_of, self.states, self.rails, self.buses)
 
     # ---------------------------------------------------------------- wires
 

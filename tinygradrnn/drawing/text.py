@@ -113,7 +113,8 @@ def width(text: str, size: float, bold: bool = False) -> float:
 
 def clean(text: str, limit: int = 60) -> str:
     """A name on one line, without control characters, shortened if it is very long."""
-    shown = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp", "Cn", "Co") else c for c in text
-    )
+    shown = text
+    if not text.isprintable():
+        bad = ("Cc", "Cs", "Zl", "Zp", "Cn", "Co")
+        shown = "".join(" " if unicodedata.category(c) in bad else c for c in text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.arrays import TensorLike
+from tinygradrnn.nn import initialisers
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.states import State
 from tinygradrnn.tensors import Tensor
@@ -39,7 +42,7 @@ class CharacterModel(nn.Module):
         kinds: int,
         *,
         cell: str = "lstm",
-        embedding: int = 32,
+        embedding: int = 64,
         hidden: int = 128,
         layers: int = 1,
         dropout: float = 0.0,
@@ -48,7 +51,12 @@ class CharacterModel(nn.Module):
             raise ValueError(f"cell: {cell!r} is not one of {', '.join(CELLS)}")
         positive(kinds=kinds, embedding=embedding, hidden=hidden, layers=layers)
         self.embedding = nn.Embedding(kinds, embedding)
-        self.rnn = CELLS[cell](embedding, hidden, num_layers=layers, dropout=dropout)
+        # As large as a state: with the small values of an embedding for words (±0.05) the cell
+        # hears little of its input at first.
+        self.embedding.W.data = initialisers.uniform((kinds, embedding), 1.0)
+        # A forget gate that starts half closed learns text faster than one that starts open.
+        options: dict[str, Any] = {"forget_bias": 0.0} if cell == "lstm" else {}
+        self.rnn = CELLS[cell](embedding, hidden, num_layers=layers, dropout=dropout, **options)
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden, kinds)
 

@@ -61,7 +61,9 @@ class CharacterJob:
         try:
             self.trainer = Trainer(model, self.train_ids, self.held_out_ids, settings)
         except ValueError as error:
-            raise TextError(f"{name} is too short: {error}") from error
+            raise TextError(
+                f"{name} is too short: {error}; a smaller batch or length may do"
+            ) from error
         self.baseline = ngram_bits_per_character(self.train_ids, self.held_out_ids, kinds)
 
     def describe(self) -> str:
@@ -142,9 +144,15 @@ class CharacterJob:
         DrawingError
             If there is nothing to draw with; then the graph is kept as DOT.
         """
-        from tinygradrnn.drawing import draw
+        from tinygradrnn.drawing import DrawingError, draw
 
         model = self.trainer.model.eval()
+        failed = None
         for name, level, steps in PICTURES:
             loss = unrolled_loss(model, self.vocabulary, self.text[: steps + 1])
-            draw(loss, level=level, gradients=True).save(folder / name)
+            try:
+                draw(loss, level=level, gradients=True).save(folder / name)
+            except DrawingError as error:
+                failed = failed or error
+        if failed:
+            raise failed

@@ -38,13 +38,13 @@ class Settings:
 
     cell: str = "lstm"
     hidden: int = 128
-    embedding: int = 32
+    embedding: int = 64
     layers: int = 1
     dropout: float = 0.0
-    batch: int = 32
-    length: int = 32
+    batch: int = 64
+    length: int = 24
     steps: int = 2000
-    lr: float = 0.01
+    lr: float = 0.02
     clip: float = 1.0
     seed: int = 0
 

@@ -20,7 +20,7 @@ from tinygradrnn.text.vocabulary import Ids
 from tinygradrnn.training.evaluation import bits_per_character
 from tinygradrnn.training.settings import Settings
 
-EVALUATIONS = 8  # of the held-out text, in a whole run
+EVALUATIONS = 6  # of the held-out text, in a whole run
 
 
 class Record(NamedTuple):

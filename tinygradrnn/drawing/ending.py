@@ -1,0 +1,107 @@
+"""Draws what follows the time steps: from the last states, or from all of them, to the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tinygradrnn.drawing.frames import Placed, Port
+from tinygradrnn.drawing.layout import lay_out
+from tinygradrnn.drawing.look import NUMBER
+from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
+from tinygradrnn.drawing.records import Wire
+from tinygradrnn.drawing.scene import Line
+from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.stamping import joined
+from tinygradrnn.drawing.text import number, width
+
+BESIDE_TURN = 12.0
+
+
+@dataclass
+class Incoming:
+    """A line that leads from the steps to what follows them."""
+
+    port: Port
+    wires: list[Wire]
+    origin: Origin
+    y: float
+
+
+def draw_ending(stage: Stage) -> None:
+    """The boxes outside of the steps that are not drawn yet, to the right of all."""
+    boxes = stage.late | {
+        k
+        for k, box in enumerate(stage.diagram.boxes)
+        if box.step is None and box.kind != "fold" and k not in stage.drawn
+    }
+    if not boxes:
+        return
+    lines = sorted(_incoming(stage), key=lambda line: -line.y)
+    side = make_side(stage.diagram, stage.look, boxes, [line.wires for line in lines])
+    placed = lay_out(side.frame)
+    y = _height(stage, side, placed, lines)
+    turning = [e for e, line in enumerate(lines) if abs(line.y - y - placed.entries[e]) > 1e-6]
+    x = stage.right + stage.gap - BESIDE_TURN + BESIDE_TURN * len(turning)
+    starts = {}
+    for e, line in enumerate(lines):
+        start, points, lane = line.origin
+        if lane:
+            _number(stage, line, x)
+        if e in turning:
+            turn = x - BESIDE_TURN * (len(turning) - turning.index(e))
+            points = joined(points, ((turn, line.y), (turn, y + placed.entries[e])))
+        starts[e] = Origin(start, points, lane)
+    place_side(stage.scene, stage.diagram, stage.look, side, placed, x, y, starts)
+
+
+def _incoming(stage: Stage) -> list[Incoming]:
+    found: dict[tuple[int, Port], list[Wire]] = {}
+    for wire in stage.diagram.wires:
+        step = stage.step_of(wire.source)
+        if step is not None and not stage.late.isdisjoint(wire.targets):
+            n = stage.place[step][0]
+            port = stage.templates[n].exits(stage.diagram, wire)
+            found.setdefault((n, port), []).append(wire)
+    lines = []
+    for (n, port), wires in found.items():
+        step = stage.step_of(wires[0].source)
+        assert step is not None
+        y = stage.place[step][2]
+        if port.kind == "exit":
+            origin = stage.origins[step, stage.templates[n].states[port.number]]
+            y += stage.placed[n].entries[port.number]
+        else:
+            origin = _draw_bus(stage, n, port.number)
+            y += stage.placed[n].buses[port.number]
+        lines.append(Incoming(port, wires, origin, y))
+    return lines
+
+
+def _draw_bus(stage: Stage, n: int, bus: int) -> Origin:
+    """The line above the steps that what they hand out runs along."""
+    dots = stage.scene.dots
+    found = stage.bus_dots[n, stage.templates[n].buses[bus]]
+    found = sorted(found, key=lambda dot: dots[~dot].x)
+    for a, b in pairwise(found):
+        points = ((dots[~a].x, dots[~a].y), (dots[~b].x, dots[~b].y))
+        stage.scene.lines.append(Line(points, a, b, stage.theme.wire, 1.4, "rail"))
+    last = dots[~found[-1]]
+    return Origin(found[-1], ((last.x, last.y),))
+
+
+def _height(stage: Stage, side: Side, placed: Placed, lines: list[Incoming]) -> float:
+    """So that the line that the longest way starts with comes in straight."""
+    if not lines:
+        return min(0.0, *stage.placed[0].rails) - placed.height
+    first = side.frame.spines[0][0]
+    nets = side.frame.nets[len(side.frame.nets) - len(lines) :]
+    e = next((e for e, net in enumerate(nets) if first in net.sinks), 0)
+    return lines[e].y - placed.entries[e]
+
+
+def _number(stage: Stage, line: Incoming, x: float) -> None:
+    """The gradient that comes back into the last state."""
+    (wire, *more), left = line.wires, line.origin.points[-1][0]
+    if wire.value is not None and not more and width(number(wire.term), NUMBER, True) < x - left:
+        stage.number_lane(wire.value, wire.term, (left + x) / 2, line.y)

@@ -1,0 +1,188 @@
+"""Where the frames of a diagram stand along the time axis, and what is drawn so far."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from tinygradrnn.drawing.frames import Placed
+from tinygradrnn.drawing.layout import lay_out
+from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.outside import Origin, ancestors, late_boxes, make_side, place_side
+from tinygradrnn.drawing.records import Diagram, Step, Wire
+from tinygradrnn.drawing.scene import Scene, Text
+from tinygradrnn.drawing.template import IrregularError, Template, make_template
+from tinygradrnn.drawing.text import number
+
+GAP, GAP_WITH_NUMBERS = 38.0, 62.0
+BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
+ABOVE_LANE = 9.0
+
+
+class Stage:
+    """A diagram with a time axis, on its way to a scene.
+
+    Attributes
+    ----------
+    templates : list of Template
+        One for each phase; ``placed`` has their layouts.
+    place : dict of Step to (int, float, float)
+        Phase, and the lower left corner of its frame.
+    label_x, label_width : list of float
+        For each phase the middle and the width of the boxes to its left.
+    right : float
+        Where the last frame ends.
+    shape : dict of int to int
+        Box to shape, of the boxes in steps and of folds.
+    origins : dict of (Step, int) to Origin
+        Where a state leaves a step.
+    bus_dots : dict of (int, Hashable) to list of int
+        By phase and slot the dots at which the steps meet a bus.
+    late : set of int
+        The boxes that follow the steps; ``drawn`` are those that precede them.
+
+    Raises
+    ------
+    IrregularError
+        If the steps of a phase have no common frame.
+    """
+
+    def __init__(self, diagram: Diagram, look: Look) -> None:
+        self.diagram, self.look, self.theme = diagram, look, look.theme
+        self.scene = Scene(look.theme)
+        self.gap = GAP_WITH_NUMBERS if diagram.gradients else GAP
+        self.late = late_boxes(diagram)
+        phases = sorted({step.phase for step in diagram.steps})
+        self.templates = [make_template(diagram, look, phase) for phase in phases]
+        if any(rail in self.late for template in self.templates for rail in template.rails):
+            raise IrregularError
+        self.placed = [lay_out(template.frame) for template in self.templates]
+        self.shape: dict[int, int] = {}
+        self.origins: dict[tuple[Step, int], Origin] = {}
+        self.bus_dots: dict[tuple[int, Hashable], list[int]] = {}
+        self.place: dict[Step, tuple[int, float, float]] = {}
+        self.fold_x: dict[int, float] = {}
+        self.label_x: list[float] = []
+        self.label_width: list[float] = []
+        self.drawn: set[int] = set()
+        self.right = self._place_columns()
+
+    # ---------------------------------------------------------------- columns
+
+    def _place_columns(self) -> float:
+        """Where every frame and every fold stands; returns where the last one ends."""
+        folds: dict[Step | None, list[int]] = {}
+        for fold in self.diagram.folds:
+            folds.setdefault(fold.after, []).append(fold.box)
+        x = height = 0.0
+        for n, template in enumerate(self.templates):
+            wide = self._label_width(template)
+            self.label_width.append(wide)
+            self.label_x.append(x + wide / 2)
+            if wide:
+                numbered = self.diagram.gradients and template.rails
+                x += wide + (max(self.gap, BESIDE_WEIGHT) if numbered else self.gap)
+            if n:
+                height += self._lift(n)
+            else:
+                x = self._place_folds(folds.get(None, ()), x)
+            for step in template.steps:
+                self.place[step] = (n, x, height)
+                x += self.placed[n].width + self.gap
+                x = self._place_folds(folds.get(step, ()), x)
+        return x - self.gap
+
+    def _place_folds(self, boxes: Iterable[int], x: float) -> float:
+        for box in boxes:
+            wide, _ = self.look.size(self.diagram.boxes[box])
+            self.fold_x[box] = x + wide / 2
+            x += wide + self.gap
+        return x
+
+    def _label_width(self, template: Template) -> float:
+        """How wide the boxes to the left of a phase are: weights and initial states."""
+        steps = set(template.steps)
+        boxes = self.diagram.boxes
+        left = set(template.rails)
+        for wire in self.diagram.wires:
+            if wire.state is None or self.diagram.states[wire.state].backward:
+                continue
+            source = boxes[wire.source]
+            if (
+                source.step is None
+                and source.kind != "fold"
+                and boxes[wire.targets[0]].step in steps
+            ):
+                left.add(wire.source)
+        return max((self.look.size(boxes[k])[0] for k in left), default=0.0)
+
+    def _lift(self, n: int) -> float:
+        """How much a phase is lifted so that the lane that leads into it is straight."""
+        for wire in self.diagram.wires:
+            source = self.diagram.boxes[wire.source].step
+            target = self.diagram.boxes[wire.targets[0]].step
+            if wire.state is None or wire.value is None or source is None or target is None:
+                continue
+            if (source.phase, target.phase) == (n - 1, n):
+                before = self.templates[n - 1].states.index(wire.value)
+                after = self.templates[n].states.index(wire.state)
+                return self.placed[n - 1].entries[before] - self.placed[n].entries[after]
+        return 0.0
+
+    # ---------------------------------------------------------------- what several parts need
+
+    def step_of(self, box: int) -> Step | None:
+        """The step that a box belongs to."""
+        return self.diagram.boxes[box].step
+
+    def tooltip(self, box: int) -> str:
+        """What a wire from a box carries."""
+        return " ".join(self.diagram.boxes[box].text)
+
+    def right_end(self, end: int) -> float:
+        """The right border of a shape, or a dot."""
+        if end < 0:
+            return self.scene.dots[~end].x
+        shape = self.scene.shapes[end]
+        return shape.x + shape.width / 2
+
+    def served(self, template: Template, wire: Wire, net: int) -> dict[int, float | None]:
+        """Which sinks of its net a wire serves, in the order of its targets, and each term."""
+        free: dict[int, list[int]] = {}
+        for position, sink in enumerate(template.frame.nets[net].sinks):
+            if isinstance(sink, int):
+                free.setdefault(sink, []).append(position)
+        terms = wire.terms or (None,) * len(wire.targets)
+        return {
+            free[template.item_of[self.diagram.boxes[target].slot]].pop(0): term
+            for target, term in zip(wire.targets, terms, strict=True)
+        }
+
+    def draw_origin(self, box: int, x: float, y: float, wide: float) -> int:
+        """A box outside of the steps at a point, what it is computed from to the left of it."""
+        behind = ancestors(self.diagram, box)
+        self.drawn |= behind
+        if len(behind) == 1:
+            _, high = self.look.size(self.diagram.boxes[box])
+            return self.scene.shape(self.look.shape(box, x, y, wide, high))
+        side = make_side(self.diagram, self.look, behind)
+        placed = lay_out(side.frame)
+        bx, by, _, _ = placed.boxes[side.boxes.index(box)]
+        dx, dy = x - bx, y - by
+        while self._collides(placed, dx, dy):
+            dx -= 20.0
+        return place_side(self.scene, self.diagram, self.look, side, placed, dx, dy)[box]
+
+    def _collides(self, placed: Placed, dx: float, dy: float) -> bool:
+        for x, y, wide, high in placed.boxes:
+            for other in self.scene.shapes:
+                near = abs(x + dx - other.x) < (wide + other.width) / 2 + 8
+                if near and abs(y + dy - other.y) < (high + other.height) / 2 + 4:
+                    return True
+        return False
+
+    def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
+        """The size of a gradient, above a lane."""
+        if self.diagram.gradients:
+            above = y + ABOVE_LANE + self.look.lane(term) / 2
+            colour = self.look.lanes[state].text
+            self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))
