@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygradrnn import ops, seeds
-from tinygradrnn.arrays import TensorLike
+from tinygradrnn.arrays import TensorLike, to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.shaping import no_axis
 from tinygradrnn.recording import Array, Leaf
@@ -344,11 +344,12 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
 
     The same as a product with one-hot vectors; repeated ids add their gradients.
     """
-    ids, weight = as_tensor(ids), as_tensor(weight)
+    weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    _check_ids(ids.data, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
-    return ops.take(weight, ids, index=(ops.Hole(0),))
+    rows = backend_of(weight.data).asarray(to_array(ids))
+    _check_ids(rows, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
+    return ops.take(weight, rows, index=(ops.Hole(0),))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
-from tinygradrnn.backend import backend_of, get_backend, load_backend
+from tinygradrnn.backend import backend_of, backend_of_type, get_backend, load_backend
 from tinygradrnn.handles import Handle, Shape
 from tinygradrnn.recording import Array, Leaf, state
 
@@ -115,7 +115,7 @@ class Tensor(Handle):
         target = load_backend(backend, "Tensor.to()")
         if backend_of(self.node.value) is target:
             return self
-        return ops.transfer(self, backend=target.name)
+        return ops.transfer(self, backend=target)
 
     def astype(self, dtype: Any) -> Tensor:
         """The tensor in another dtype; the gradient comes back in this one's."""
@@ -327,10 +327,16 @@ def _one_or_many(numbers: tuple[int | Sequence[int], ...]) -> Shape:
 
 
 def as_tensor(data: TensorLike) -> Tensor:
-    """The tensor itself, or the data as a leaf that needs no gradient (not copied)."""
+    """The tensor itself, or the data as a leaf that needs no gradient (not copied).
+
+    Host data goes to the active backend; an array of any other one stays where it lives.
+    """
     if isinstance(data, Tensor):
         return data
-    return Tensor(Leaf(get_backend().asarray(to_array(data))))
+    array = to_array(data)
+    owner = backend_of_type.get(type(array))
+    stays = owner is not None and owner.name != "numpy"
+    return Tensor(Leaf(array if stays else get_backend().asarray(array)))
 
 
 def tensor(

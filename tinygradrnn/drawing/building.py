@@ -107,6 +107,7 @@ class _Builder:
         self.wire_sums: list[list[Term]] = []
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: list[int] = []
+        self.rest: dict[int, Node] = {}  # boxes for many operations, with the first of them
         self.state_number: dict[Slot | None, int] = (
             {slot: k for k, slot in enumerate(reading.states)} if timed else {}
         )
@@ -204,12 +205,13 @@ class _Builder:
             text = (f"… {fold.steps} {what}", "folded …")
             box = self._box("fold", text, None, ("fold", k), " ".join(text))
             self.folds[k] = fold._replace(box=box)
-        if self.hidden:
-            text = (f"… {len(self.hidden)} operations", "folded …")
-            box = self._box("fold", text, None, ("fold", "operations"), " ".join(text))
-            for unit in self.hidden:
+        for k, units in enumerate(self.hidden):
+            text = (f"… {len(units)} operations", "folded …")
+            box = self._box("rest", text, None, ("rest", k), " ".join(text))
+            self.rest[box] = units[0].result
+            for unit in units:
                 self.box_of.update(dict.fromkeys(unit.nodes, box))
-            self.unit_box += [box] * len(self.hidden)
+                self.unit_box.append(box)
 
     # ---------------------------------------------------------------- wires
 
@@ -218,8 +220,8 @@ class _Builder:
         Key = tuple[int, Node, Step | None, int | None]
         found: dict[Key, dict[int, list[list[Term]]]] = {}
         reading = self.reading
-        folded = self.unit_box[-1] if self.hidden else None
-        for unit, target in zip((*self.units, *self.hidden), self.unit_box, strict=True):
+        units = [*self.units, *(unit for units in self.hidden for unit in units)]
+        for unit, target in zip(units, self.unit_box, strict=True):
             for node in unit.nodes:
                 for position, source in enumerate(node.inputs):
                     source = reading.same.get(source, source)
@@ -229,9 +231,9 @@ class _Builder:
                     start = self._start(source, state)
                     if start is None or start == target:
                         continue
-                    if folded in (start, target):
-                        first = self.hidden[0].nodes[0] if start == folded else source
-                        found.setdefault((start, first, None, None), {})[target] = [[]]
+                    if start in self.rest or target in self.rest:
+                        first = self.rest.get(start, source)
+                        found.setdefault((start, first, unit.step, None), {})[target] = [[]]
                         continue
                     step = unit.step if self.timed else None
                     ends = found.setdefault((start, source, step, state), {})

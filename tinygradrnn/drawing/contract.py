@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
 from tinygradrnn.drawing.reading import Reading
 from tinygradrnn.drawing.records import Step
@@ -66,23 +67,41 @@ def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
     return ordered
 
 
-def limited(units: list[Unit], timed: bool) -> tuple[list[Unit], list[Unit]]:
-    """The units to be drawn and those to be folded, where too many lie outside of time steps.
+def limited(units: list[Unit], timed: bool) -> tuple[list[Unit], list[list[Unit]]]:
+    """The units to be drawn, and those to be folded where too many lie outside of time steps.
 
-    The first and the last are drawn, with the leaves that they read.
+    Of what precedes the steps, and of what follows them, the first and the last are drawn, with the
+    leaves that they read.
     """
+    late: set[Node] = set()
+    for unit in units:
+        inside = timed and unit.step is not None
+        if inside or any(s in late for n in unit.nodes for s in n.inputs):
+            late |= unit.inside
     outside = [u for u in units if u.step is None or not timed]
-    computed = [u for u in outside if not u.result.is_leaf]
-    if len(outside) <= LARGE:
-        return units, []
-    middle = computed[LARGE // 4 : len(computed) - LARGE // 4] if len(computed) > LARGE // 2 else []
-    hidden = {u.result for u in middle}
-    kept = [u for u in units if u.result not in hidden and not u.result.is_leaf]
-    read = {s for u in kept for n in u.nodes for s in n.inputs}
-    leaves = [u for u in outside if u.result.is_leaf]
-    shown = [u for u in leaves if u.result in read][: LARGE // 2]
-    hidden |= {u.result for u in leaves} - {u.result for u in shown}
-    return [u for u in units if u.result not in hidden], [u for u in units if u.result in hidden]
+    folds = []
+    for part in (
+        [u for u in outside if u.result not in late],
+        [u for u in outside if u.result in late],
+    ):
+        hidden = _middle(part, units)
+        if hidden:
+            folds.append([u for u in part if u.result in hidden])
+    gone = {u.result for fold in folds for u in fold}
+    return [u for u in units if u.result not in gone], folds
+
+
+def _middle(part: list[Unit], units: list[Unit]) -> set[Node]:
+    """The results of the units to be folded, of a part that is too large."""
+    if len(part) <= LARGE:
+        return set()
+    computed = [u for u in part if not u.result.is_leaf]
+    quarter = LARGE // 4
+    hidden = {u.result for u in computed[quarter:-quarter]}
+    read = {s for u in units if u.result not in hidden for n in u.nodes for s in n.inputs}
+    leaves = [u.result for u in part if u.result.is_leaf]
+    shown = [leaf for leaf in leaves if leaf in read][: LARGE // 2]
+    return hidden | (set(leaves) - set(shown))
 
 
 class _Union:
@@ -231,14 +250,12 @@ def _ordered(units: list[Unit]) -> list[Unit] | None:
     missing = [len(sources) for sources in before]
     ready = [k for k, count in enumerate(missing) if not count]
     found: list[Unit] = []
-    import heapq
-
-    heapq.heapify(ready)
+    heapify(ready)
     while ready:
-        k = heapq.heappop(ready)
+        k = heappop(ready)
         found.append(units[k])
         for reader in after[k]:
             missing[reader] -= 1
             if not missing[reader]:
-                heapq.heappush(ready, reader)
+                heappush(ready, reader)
     return found if len(found) == len(units) else None

@@ -12,6 +12,7 @@ from tinygradrnn.drawing.theme import Lane, Theme
 
 BODY, NUMBER, SMALL, TITLE = 12.0, 11.0, 10.5, 14.0
 DECADES = 6.0  # from the thickest line to the thinnest
+FOLDS = ("fold", "rest")
 STATE_ORDER = {"h": 0, "s": 0, "c": 1}
 
 
@@ -75,15 +76,15 @@ class Look:
         wide = max(
             text.width(line, self._font_size(box), bold=box.kind == "weight") for line in box.text
         )
-        least = {"op": 24.0, "state": 38.0, "input": 38.0, "cell": 74.0, "fold": 96.0}
-        height = {"cell": 34.0, "fold": 40.0, "weight": 23.0}.get(box.kind, 26.0)
-        if box.kind != "fold":
+        least = {"op": 24.0, "state": 38.0, "input": 38.0, "cell": 74.0, "fold": 96.0, "rest": 96.0}
+        height = {"cell": 34.0, "fold": 40.0, "rest": 40.0, "weight": 23.0}.get(box.kind, 26.0)
+        if box.kind not in FOLDS:
             height += 13.0 * (len(box.text) - 1)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height
 
     @staticmethod
     def _font_size(box: Box) -> float:
-        return BODY if len(box.text) == 1 or box.kind == "fold" else SMALL
+        return BODY if len(box.text) == 1 or box.kind in FOLDS else SMALL
 
     def shape(self, k: int, x: float, y: float, width: float, height: float) -> Shape:
         """A box of the diagram as a shape."""
@@ -96,7 +97,7 @@ class Look:
             edge, thick = self._state_edges.get(k, theme.wire), 1.8
         elif box.kind in ("gate", "cell", "output"):
             fill = theme.gate
-        elif box.kind == "fold":
+        elif box.kind in FOLDS:
             fill, ink = theme.page, theme.muted
         return Shape(
             x,
@@ -113,7 +114,7 @@ class Look:
             bold=box.kind == "weight",
             thick=thick,
             round=width == height == 24.0,
-            dashed=box.kind == "fold",
+            dashed=box.kind in FOLDS,
         )
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,9 +13,7 @@ from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram, Wire
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stamping import Stamp, Style
-from tinygradrnn.drawing.template import ports_for
-
-MANY = 6  # sources below which a box is stretched
+from tinygradrnn.drawing.template import MANY, ports_for
 
 
 class Origin(NamedTuple):
@@ -96,7 +95,7 @@ def make_side(
         source = diagram.boxes[wire.source]
         if chosen & boxes & set(wire.targets) and source.step is None and source.kind != "fold":
             chosen.add(wire.source)
-    ordered = sorted(chosen)
+    ordered = _in_order(diagram, chosen)
     item_of = {k: n for n, k in enumerate(ordered)}
     nets: list[Net] = []
     wires: list[Wire] = []
@@ -122,6 +121,27 @@ def make_side(
     weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
     spine = _longest(len(items), nets, weights)
     return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
+
+
+def _in_order(diagram: Diagram, boxes: set[int]) -> list[int]:
+    """Sources before readers, otherwise by number."""
+    missing = dict.fromkeys(sorted(boxes), 0)
+    after: dict[int, list[int]] = {k: [] for k in missing}
+    for wire in diagram.wires:
+        for target in wire.targets:
+            if wire.source in missing and target in missing:
+                missing[target] += 1
+                after[wire.source].append(target)
+    ready = [k for k, count in missing.items() if not count]
+    heapify(ready)
+    found = []
+    while ready:
+        found.append(heappop(ready))
+        for k in after[found[-1]]:
+            missing[k] -= 1
+            if not missing[k]:
+                heappush(ready, k)
+    return found
 
 
 def _longest(count: int, nets: Sequence[Net], weights: Sequence[int]) -> tuple[int, ...]:

@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 Kind = Literal[
-    "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold"
+    "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold", "rest"
 ]
-"""op: a sign in a circle; function: an operation with a name; gate: a named one;
-affine: products with weights and their sum; cell: a whole
-cell, layer or module; state: what is handed to the next step; weight: a parameter."""
+"""op: a sign in a circle; function: an operation with a name; gate: a named one; affine: products
+with weights and their sum; cell: a whole cell, layer or module; state: what is handed to the next
+step; weight: a parameter; fold: time steps that are not shown; rest: operations that are not."""
 
 
 class Step(NamedTuple):

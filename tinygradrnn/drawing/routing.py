@@ -201,7 +201,11 @@ class Router:
     def _starts(self, k: int, source: End, sink: End) -> Iterable[tuple[int, int, float]]:
         """Where the wire may begin: (vertex, direction, cost)."""
         grid, width = self.grid, self.grid.width
-        for _, path in self.paths[k]:
+        lanes = self._lanes_out(source)
+        for position, path in self.paths[k]:
+            end = self.frame.nets[k].sinks[position]
+            if lanes and isinstance(end, Port) and end.kind == "exit":
+                continue  # the box has several states, and this lane may carry another one
             for x, y in path:
                 v = self._vertex(x, y)
                 inside = 0 < x < width - 1
@@ -218,8 +222,10 @@ class Router:
             sideways = (left + right) // 2
             share = 0.0 if right - left > grid.tracks else 0.5
             for y in range(bottom, top + 1):
-                yield y * width + right, EAST, 2.0
-                yield y * width + left, WEST, 4.0
+                if (y, EAST) not in lanes:
+                    yield y * width + right, EAST, 2.0
+                if (y, WEST) not in lanes:
+                    yield y * width + left, WEST, 4.0
             upwards = self._rises(source, sink)
             for x in range(left, right + 1):
                 off = share * abs(x - sideways)
@@ -237,6 +243,16 @@ class Router:
         else:
             for y in range(grid.foot + 1, grid.top):
                 yield y * width, EAST, 0.0
+
+    def _lanes_out(self, source: End) -> set[tuple[int, int]]:
+        """Where the lanes of a box of several states leave it: nothing else may begin there."""
+        if not isinstance(source, int) or self.frame.items[source].lanes < 2:
+            return set()
+        return {
+            (self.grid.lane(k), WEST if state.backward else EAST)
+            for k, state in enumerate(self.frame.states)
+            if state.item == source
+        }
 
     def _rises(self, source: End, sink: End) -> bool:
         if isinstance(source, Port) or isinstance(sink, Port):

@@ -11,6 +11,7 @@ from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
 from tinygradrnn.drawing.spacing import BETWEEN_LANES
 from tinygradrnn.drawing.text import number, width
 
+MANY = 6  # sources below which a box is stretched
 Role = tuple[str, Hashable]  # what a net starts from: ("slot", …), ("entry", state), ("rail", box)
 
 
@@ -227,7 +228,8 @@ class _Maker:
         arrivals = sum(ends.get(slot, 0) for ends in self.sinks.values())
         ports = ports_for(arrivals, boxes[0].kind)
         if boxes[0].kind != "cell":
-            return Item(wide, high, group, ports, spans=boxes[0].kind == "affine")
+            spans = boxes[0].kind == "affine" or arrivals > MANY
+            return Item(wide, high, group, ports, spans=spans)
         states = sum(self.diagram.states[k].slot == slot for k in self.states)
         high += BETWEEN_LANES * 2 * max(states - 1, 0)
         return Item(wide, high, group, max(3, ports), max(states, 1))

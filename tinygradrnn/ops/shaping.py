@@ -112,18 +112,9 @@ pad = Op(
 )
 
 
-def _transfer(xp: Any, x: Array, backend: str) -> Array:
-    return load_backend(backend, "Tensor.to()").asarray(backend_of(x).to_numpy(x))
-
-
 transfer: Op = Op(
     "transfer",
-    _transfer,
-    lambda g, y, x, backend: transfer(g, backend=backend_name_of(x)),
+    lambda xp, x, backend: backend.asarray(backend_of(x).to_numpy(x)),
+    lambda g, y, x, backend: transfer(g, backend=backend_of(getattr(x, "data", x))),
     label="to",
 )
-
-
-def backend_name_of(x: Any) -> str:
-    """The name of the backend that an array or a tensor lives on."""
-    return backend_of(x if not hasattr(x, "node") else x.node.value).name
