@@ -87,7 +87,8 @@ for number in (2, 2.0, 1.5, -1, 0, 1):
         (3,),
         positive=(0,),
     )
-case("power of a number", lambda x: 2.0**x, lambda x: 2.0**x, (2, 3))
+for base in (0.5, 1, 2.0):
+    case(f"power of {base}", lambda x, b=base: b**x, lambda x, b=base: b**x, (2, 3))
 case("power of negative numbers", lambda x: (-x) ** 3, lambda x: (-x) ** 3, (4,), positive=(0,))
 case("maximum number", lambda x: F.maximum(0.1, x), lambda x: np.maximum(0.1, x), (3, 4))
 case("minimum number", lambda x: F.minimum(x, 0.1), lambda x: np.minimum(x, 0.1), (3, 4))

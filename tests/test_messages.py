@@ -140,6 +140,17 @@ REFUSED: dict[str, Refusal] = {
         IndexError,
         ("index 1 into 'x' (3, 4)", "from 0 to 4", "-4 to 3"),
     ),
+    "index array after an ellipsis": (
+        lambda: x[..., [0, 4]],
+        IndexError,
+        ("index 1 into 'x' (3, 4)", "from 0 to 4", "-4 to 3"),
+    ),
+    "too many with an array": (lambda: x[0, 0, [0]], IndexError, ("'x' (3, 4)", "too many")),
+    "index of a stack": (
+        lambda: F.stack([x, x])[2],
+        IndexError,
+        ("the result of stack (2, 3, 4)", "index 2", "size 2"),
+    ),
     "index floats": (lambda: x[[0.5]], IndexError, ("'x' (3, 4)", "integers", "float32")),
     "index float": (lambda: x[1.0], IndexError, ("'x' (3, 4)", "1.0", "slices")),
     "index bool": (lambda: x[True], IndexError, ("'x' (3, 4)", "True")),

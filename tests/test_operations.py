@@ -175,6 +175,23 @@ def test_logsumexp_of_nothing_likely() -> None:
     assert F.logsumexp(np.array([np.inf, 0.0])).item() == np.inf
 
 
+def test_reductions_are_over_all_axes_and_drop_them_by_default() -> None:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    results = [x.sum(), x.mean(), x.max(), x.min(), F.logsumexp(x * 0)]
+    assert [r.shape for r in results] == [()] * 5
+    np.testing.assert_allclose([r.item() for r in results], [10, 2.5, 4, 1, np.log(4)], rtol=1e-6)
+    assert F.softmax(x).numpy()[0].sum() == pytest.approx(1)
+    assert F.concatenate([x, x]).shape == (4, 2)
+    assert F.stack([x, x]).shape == (2, 2, 2)
+
+
+def test_numbers_alone_become_float32() -> None:
+    ones = F.where(np.array([True, False]), 1.0, 0.0)
+    assert (ones.dtype, ones.numpy().tolist()) == (np.float32, [1, 0])
+    assert (F.maximum(1.0, 2.0).dtype, F.maximum(1.0, 2.0).item()) == (np.float32, 2)
+    assert F.where(np.array([True]), 1, 0).dtype == np.int64
+
+
 def test_dropout_scales_what_it_keeps() -> None:
     x = tg.tensor(np.ones(10_000), requires_grad=True)
     y = F.dropout(x, 0.2)

@@ -41,9 +41,10 @@ def assert_gradients_agree(
     assert y.shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12)
     u = rng.standard_normal(expected.shape)
-    gradients = tg.grad((y * u).sum(), xs)
-    recorded = tg.grad((y * u).sum(), xs, create_graph=True)
-    (y * u).sum().backward()
+    loss = (y * u).sum() + 0.0 * sum(x.sum() for x in xs)  # depends on all of them in any case
+    gradients = tg.grad(loss, xs)
+    recorded = tg.grad(loss, xs, create_graph=True)
+    loss.backward()
     for position, (x, gradient) in enumerate(zip(xs, gradients, strict=True)):
         assert gradient.shape == x.shape
         v = rng.standard_normal(x.shape)
@@ -57,8 +58,7 @@ def assert_gradients_agree(
         assert abs(analytic - numeric) <= 1e-5 * (1 + abs(numeric) + size)
         close = {"rtol": 1e-10, "atol": 1e-12 * (1 + size)}
         np.testing.assert_allclose(recorded[position].numpy(), gradient.numpy(), **close)
-        if x.grad is not None:
-            np.testing.assert_allclose(x.grad.numpy(), gradient.numpy(), **close)
+        np.testing.assert_allclose(x.grad.numpy(), gradient.numpy(), **close)
 
 
 # ------------------------------------------------------------------------- broadcasting, axes
@@ -184,6 +184,22 @@ def test_mixed_indexing(shape: tuple[int, ...], data: Any) -> None:
         if data.draw(st.booleans()):
             index.append(None)
     assert_indexing_agrees(values(0, shape), tuple(index))
+
+
+@quick
+@given(hnp.array_shapes(min_dims=1, max_dims=3, max_side=3), st.data())
+def test_indexing_a_stack(shape: tuple[int, ...], data: Any) -> None:
+    """Where one of the stacked tensors is picked, it is taken itself; the numbers are the same."""
+    axis = data.draw(st.integers(0, len(shape)))
+    a, b = values(0, shape), values(1, shape)
+    whole = np.stack([a, b], axis)
+    index = data.draw(hnp.basic_indices(whole.shape, allow_newaxis=True))
+    assert_gradients_agree(
+        lambda x, y: F.stack([x * 2.0, y], axis)[index],
+        lambda x, y: np.stack([x * 2.0, y], axis)[index],
+        a,
+        b,
+    )
 
 
 # ------------------------------------------------------------------------- whole expressions

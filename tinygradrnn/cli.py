@@ -157,6 +157,7 @@ def _train_parser(parser: Parser) -> None:
     number("lr", "highest learning rate")
     number("clip", "norm to which larger gradients are scaled down")
     number("seed", "start of the random numbers; the same seed gives the same run")
+    number("threads", "for matrix products; more help large models on an idle machine")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write (default: runs/NAME-1, -2, ...)"
     )

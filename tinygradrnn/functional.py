@@ -347,9 +347,10 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    rows = backend_of(weight.data).asarray(to_array(ids))
-    _check_ids(rows, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
-    return ops.take(weight, rows, index=(ops.Hole(0),))
+    if not isinstance(ids, Tensor):  # goes where the weight is, as an index does
+        ids = Tensor(Leaf(backend_of(weight.data).asarray(to_array(ids))))
+    _check_ids(ids.data, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
+    return ops.take(weight, ids, index=(ops.Hole(0),))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:

@@ -1,4 +1,4 @@
-"""A checker of pictures: nothing overlaps, nothing runs through anything, all is upright or level."""
+"""A checker of pictures: nothing overlaps, nothing runs through anything, nothing is slanted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def faults(scene: Scene) -> list[str]:
     for k, a, b in pieces:
         if a[0] != b[0] and a[1] != b[1]:
             found.append(f"{describe(scene.lines[k])} is slanted: {a} to {b}")
-    strips = [(min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])) for _, a, b in pieces]
+    strips = [
+        (min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])) for _, a, b in pieces
+    ]
     for p, s in near(strips, shapes):
         if meet(strips[p], shapes[s], -1.0):
             found.append(f"{describe(scene.lines[pieces[p][0]])} runs through {names[s]}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import tinygradrnn as tg
 from tinygradrnn.text import TextError
@@ -23,7 +24,7 @@ from tinygradrnn.training import (
     new_folder,
     progress,
 )
-from tinygradrnn.training.curves import recent_mean, save_curves
+from tinygradrnn.training.curves import save_curves, smoothed
 from tinygradrnn.training.interruption import stop_on_interrupt
 
 TEXT = "It is a tale told by an idiot, full of sound and fury,\nSignifying nothing.\n" * 12
@@ -140,8 +141,9 @@ def test_curves_are_readable_pictures(finished, tmp_path):
     assert (tmp_path / "again.svg").read_text("utf-8") == svg
 
 
-def test_recent_mean():
-    assert recent_mean([4.0, 2.0, 6.0, 1.0], 3).tolist() == [4, 3, 4, 3]
+def test_smoothed():
+    assert smoothed([4.0, 2.0, 6.0, 1.0], 1).tolist() == [3, 4, 3, 3.5]
+    assert smoothed([4.0, 2.0], 0).tolist() == [4, 2]
 
 
 def test_the_same_seed_writes_the_same_files(tmp_path):
@@ -165,6 +167,17 @@ def test_a_run_is_read_again(tmp_path):
     assert run.vocabulary.characters == job.vocabulary.characters
     for name, values in job.trainer.model.state_dict().items():
         np.testing.assert_array_equal(run.model.state_dict()[name], values)
+
+
+def test_matrix_products_run_on_one_thread(tmp_path):
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before, seen = threads(), []
+    job = CharacterJob(TEXT, "macbeth", TINY)
+    job.train(tmp_path, lambda record: seen.append(threads()))
+    assert seen == [[1] * len(before)] * TINY.steps
+    assert threads() == before
 
 
 # ---------------------------------------------------------------- Ctrl-C

@@ -134,6 +134,7 @@ def test_learning_rate_rises_and_falls():
         ("batch", 0, "batch must be"),
         ("length", -5, "length must be"),
         ("steps", 0, "steps must be at least 1, got 0"),
+        ("threads", 0, "threads must be at least 1, got 0"),
         ("lr", 0.0, "lr must be a finite number above 0, got 0.0"),
         ("lr", float("nan"), "lr must be"),
         ("clip", float("inf"), "clip must be"),

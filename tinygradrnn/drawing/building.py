@@ -121,6 +121,11 @@ class _Builder:
         self.units, self.hidden = limited(contract(reading, level, nodes), timed)
         self.folds, self.fold_of = self._find_folds()
         self.naming = Naming(reading, timed)
+        self.starts: dict[tuple[int, Slot], Node] = {}  # what a state begins with
+        self.phase_ends: dict[int, tuple[Step, Step]] = {}
+        for step in reading.steps:
+            first, _ = self.phase_ends.get(step.phase, (step, step))
+            self.phase_ends[step.phase] = (first, step)
 
     def diagram(self) -> Diagram:
         for unit in self.units:
@@ -166,7 +171,7 @@ class _Builder:
         if kind == "weight":
             self.weights.append(box)
             self.weight_sums.append(list(self.reading.readers[node]))
-        if unit.what == "cell" or kind in ("input", "state", "weight"):
+        if unit.what == "cell" or kind in ("state", "weight"):
             return
         slot = self.reading.slot.get(node)
         if slot is not None and slot in self.state_number:
@@ -251,11 +256,25 @@ class _Builder:
             self._wire(start, tuple(targets), state, terms, source)
 
     def _carried(self, node: Node, position: int) -> int | None:
+        """The state that an input of a node is; None for an ordinary value."""
         reading = self.reading
         slot = reading.slot.get(node)
-        if slot is None or reading.step.get(node.inputs[position]) == reading.step[node]:
+        state = reading.carried.get((slot, position)) if slot is not None else None
+        if state is None:
             return None
-        return self.state_number.get(reading.carried.get((slot, position)))
+        here, there = reading.step[node], reading.step.get(node.inputs[position])
+        if here == there:
+            return None
+        if there is None or there.phase != here.phase:
+            first = self.starts.setdefault((here.phase, state), node.inputs[position])
+            if here != self._first_step(here.phase, state) or first is not node.inputs[position]:
+                return None
+        return self.state_number.get(state)
+
+    def _first_step(self, phase: int, state: Slot) -> Step:
+        """Where a state begins."""
+        ends = self.phase_ends[phase]
+        return ends[1] if self.reading.states[state] else ends[0]
 
     def _start(self, source: Node, state: int | None) -> int | None:
         """The box that a value comes from; the fold, for a state of a step that is not shown."""

@@ -107,11 +107,12 @@ def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> li
 
 def merge_parallel(diagram: Diagram) -> Diagram:
     """Where a layer hands on one value per step: one wire instead of many."""
-    terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
+    terms: dict[int, dict[int, list[float | None]]] = defaultdict(dict)
     for wire in diagram.wires:
-        terms[wire.source, tuple(dict.fromkeys(wire.targets))].append(wire.term)
-    wires = [
-        Wire(source, targets, term=joint(sizes), terms=(joint(sizes),) * len(targets))
-        for (source, targets), sizes in terms.items()
-    ]
+        for target in dict.fromkeys(wire.targets):
+            terms[wire.source].setdefault(target, []).append(wire.term)
+    wires = []
+    for source, sizes in terms.items():
+        each = tuple(joint(size) for size in sizes.values())
+        wires.append(Wire(source, tuple(sizes), term=joint(each), terms=each))
     return replace(diagram, wires=tuple(wires))

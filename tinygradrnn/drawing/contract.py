@@ -15,7 +15,7 @@ from tinygradrnn.drawing.records import Step
 from tinygradrnn.recording import Node
 
 LEVELS = ("op", "gate", "cell", "layer")
-LARGE = 80  # boxes outside of time steps; of more, those in the middle are folded
+LARGE = 60  # boxes outside of time steps; of more, those in the middle are folded
 
 
 @dataclass

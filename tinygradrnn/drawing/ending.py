@@ -42,14 +42,15 @@ def draw_ending(stage: Stage) -> None:
     placed = lay_out(side.frame)
     y = _height(stage, side, placed, lines)
     turning = [e for e, line in enumerate(lines) if abs(line.y - y - placed.entries[e]) > 1e-6]
-    x = stage.right + stage.gap - BESIDE_TURN + BESIDE_TURN * len(turning)
+    turns = stage.right + stage.gap
+    x = turns + BESIDE_TURN * (len(turning) - 1)
     starts = {}
     for e, line in enumerate(lines):
         start, points, lane = line.origin
         if lane:
-            _number(stage, line, x)
+            _number(stage, line, turns)
         if e in turning:
-            turn = x - BESIDE_TURN * (len(turning) - turning.index(e))
+            turn = turns + BESIDE_TURN * (turning.index(e) - 0.5)
             points = joined(points, ((turn, line.y), (turn, y + placed.entries[e])))
         starts[e] = Origin(start, points, lane)
     place_side(stage.scene, stage.diagram, stage.look, side, placed, x, y, starts)

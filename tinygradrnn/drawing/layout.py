@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
-from tinygradrnn.drawing.columns import assign_columns
+from tinygradrnn.drawing.columns import Columns, assign_columns
 from tinygradrnn.drawing.frames import Frame, Placed
-from tinygradrnn.drawing.routing import Grid, NoWayError, Router
-from tinygradrnn.drawing.rows import assign_rows
+from tinygradrnn.drawing.routing import Grid, Job, NoWayError, Parts, Router
+from tinygradrnn.drawing.rows import Rows, assign_rows
 from tinygradrnn.drawing.spacing import Spacing
+
+TRACKS = (3, 6, 12)  # between two columns, and between two rows
+MOST_URGENT = 12
 
 
 @lru_cache(maxsize=64)
@@ -27,19 +31,43 @@ def lay_out(frame: Frame) -> Placed:
     """
     rows = assign_rows(frame)
     columns = assign_columns(frame, rows)
-    for tracks in (3, 6, 12, 24):
+    routed = _routed(frame, rows, columns) or _routed(_roomy(frame), rows, columns)
+    assert routed is not None, "boxes with room for all wires can be wired"
+    number = {state.item: k for k, state in reversed(list(enumerate(frame.states)))}
+    lanes = {
+        pair: number[lane.state]
+        for lane in rows.lanes
+        if lane.state is not None and not lane.broken
+        for pair in pairwise(lane.items)
+    }
+    return replace(Spacing(*routed).placed(), lanes=lanes)
+
+
+def _routed(frame: Frame, rows: Rows, columns: Columns) -> tuple[Grid, dict[int, Parts]] | None:
+    """Try with few tracks, then with more; what finds no way is tried first the next time."""
+    for tracks in TRACKS:
+        urgent: list[Job] = []
         grid = Grid(frame, rows, columns, tracks)
-        router = Router(grid)
-        try:
-            router.route()
-        except NoWayError:
-            continue
-        number = {state.item: k for k, state in reversed(list(enumerate(frame.states)))}
-        lanes = {
-            pair: number[lane.state]
-            for lane in rows.lanes
-            if lane.state is not None and not lane.broken
-            for pair in zip(lane.items, lane.items[1:], strict=False)
-        }
-        return replace(Spacing(grid, router.paths).placed(), lanes=lanes)
-    raise NoWayError("no room for the wires of this frame")
+        while True:
+            router = Router(grid, urgent)
+            try:
+                router.route()
+            except NoWayError as error:
+                if error.job in urgent or len(urgent) > MOST_URGENT:
+                    break
+                urgent.append(error.job)
+            else:
+                return grid, router.paths
+    return None
+
+
+def _roomy(frame: Frame) -> Frame:
+    """The same with boxes so wide that all wires fit below."""
+    arrivals = [sum(net.sinks.count(n) for net in frame.nets) for n in range(len(frame.items))]
+    return replace(
+        frame,
+        items=tuple(
+            replace(item, ports=max(item.ports, count + 2))
+            for item, count in zip(frame.items, arrivals, strict=True)
+        ),
+    )

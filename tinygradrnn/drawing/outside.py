@@ -106,7 +106,8 @@ def make_side(
             wires.append(wire)
     for n, group in enumerate(entries):
         read = dict.fromkeys(t for wire in group for t in wire.targets if t in item_of)
-        sinks = tuple(item_of[t] for t in read)
+        times = {t: max(wire.targets.count(t) for wire in group) for t in read}
+        sinks = tuple(item_of[t] for t in read for _ in range(times[t]))
         nets.append(Net(Port("entry", n), sinks))
         wires.append(group[0])
     arrivals = [sum(net.sinks.count(n) for net in nets) for n in range(len(ordered))]

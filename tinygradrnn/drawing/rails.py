@@ -32,7 +32,7 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
     taps = [
         dot
         for wire in stage.diagram.wires_from[box]
-        if stage.step_of(wire.targets[0]) in steps
+        if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
     for dot in sorted(taps, key=lambda dot: scene.dots[~dot].x):

@@ -9,7 +9,7 @@ coordinates later, so what counts here is only who lies left of whom and above w
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -96,10 +96,18 @@ class Grid:
 
 
 Path = list[tuple[int, int]]
+Parts = list[tuple[int, Path]]  # which sink, and the way to it
+
+
+Job = tuple[int, int]  # a net, and which of its sinks
 
 
 class NoWayError(Exception):
-    """The tracks do not suffice."""
+    """A wire finds all sides of its box taken, or too few tracks."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"no way for sink {job[1]} of net {job[0]}")
+        self.job = job
 
 
 class Router:
@@ -109,8 +117,9 @@ class Router:
     leads from the source, or from a point of an earlier path of the net, to the sink.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, urgent: Collection[Job] = ()) -> None:
         self.grid = grid
+        self.urgent = urgent
         self.frame = grid.frame
         self.size = grid.width * grid.height
         self.delta = (1, grid.width, -1, -grid.width)
@@ -130,13 +139,13 @@ class Router:
         self.neighbours = {pair for lane in grid.rows.lanes for pair in pairwise(lane.items)}
         # Along these lines only their own net runs; it is drawn for the whole time axis at once.
         self.reserved = {*grid.rail, *grid.bus, grid.foot, grid.top}
-        self.paths: dict[int, list[tuple[int, Path]]] = {k: [] for k in range(len(self.frame.nets))}
+        self.paths: dict[int, Parts] = {k: [] for k in range(len(self.frame.nets))}
 
     def route(self) -> None:
         """Find all ways, short and straight ones first; then each net once more, given the rest."""
         jobs = sorted(
             (
-                (*self._priority(net.source, sink), k, position)
+                (*self._priority(net.source, sink, (k, position)), k, position)
                 for k, net in enumerate(self.frame.nets)
                 for position, sink in enumerate(net.sinks)
             ),
@@ -153,21 +162,25 @@ class Router:
 
     # ---------------------------------------------------------------- order
 
-    def _priority(self, source: End, sink: End) -> tuple[int, int]:
-        """Lanes first, then from short to long."""
+    def _priority(self, source: End, sink: End, job: Job) -> tuple[int, int]:
+        """Lanes first, then what found no way before, then from short to long."""
+        group, distance = self._order(source, sink)
+        return (1, distance) if group and job in self.urgent else (group, distance)
+
+    def _order(self, source: End, sink: End) -> tuple[int, int]:
         if isinstance(sink, Port):
-            return (0, 0) if sink.kind == "exit" else (3, 0)
+            return (0, 0) if sink.kind == "exit" else (4, 0)
         x, y = self._middle(sink)
         if isinstance(source, int):
             other = self._middle(source)
             distance = abs(other[0] - x) + abs(other[1] - y)
-            return (0 if (source, sink) in self.neighbours else 1, distance)
+            return (0 if (source, sink) in self.neighbours else 2, distance)
         if source.kind == "entry" and source.number < len(self.frame.states):
             lane = self.grid.lane(source.number)
-            return (0, x) if self._covers(sink, lane) else (2, abs(y - lane))
+            return (0, x) if self._covers(sink, lane) else (3, abs(y - lane))
         if source.kind == "entry" and any(sink == spine[0] for spine in self.frame.spines if spine):
             return 0, x
-        return 2, y
+        return 3, y
 
     def _middle(self, item: int) -> tuple[int, int]:
         return self.grid.x_of[self.grid.columns.of[item]], self.grid.y_of[self.grid.rows.of[item]]
@@ -184,6 +197,8 @@ class Router:
     def _route_one(self, k: int, position: int) -> None:
         net = self.frame.nets[k]
         path = self._search(k, net.source, net.sinks[position])
+        if path is None:
+            raise NoWayError((k, position))
         self.paths[k].append((position, [divmod(v, self.grid.width)[::-1] for v in path]))
         self._claim_path(path, k)
 
@@ -240,7 +255,7 @@ class Router:
                 yield y * width + width - 1, WEST, 0.0
             else:
                 yield y * width, EAST, 0.0
-        else:
+        elif not self.paths[k]:
             for y in range(grid.foot + 1, grid.top):
                 yield y * width, EAST, 0.0
 
@@ -280,7 +295,7 @@ class Router:
         x = 0 if self.frame.states[sink.number].backward else grid.width - 1
         return x, x, grid.lane(sink.number), grid.lane(sink.number)
 
-    def _search(self, k: int, source: End, sink: End) -> list[int]:
+    def _search(self, k: int, source: End, sink: End) -> list[int] | None:
         grid, width = self.grid, self.grid.width
         left, right, bottom, top = self._goal(source, sink)
         target = sink if isinstance(sink, int) else NOBODY
@@ -352,7 +367,7 @@ class Router:
                     came[after] = state
                     y2, x2 = divmod(w, width)
                     heapq.heappush(heap, (total + estimate(x2, y2), total, after))
-        raise NoWayError
+        return None
 
     def _along_lane(self, source: End, sink: End) -> bool:
         if isinstance(source, Port):

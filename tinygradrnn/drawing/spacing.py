@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tinygradrnn.drawing.frames import Branch, Frame, Placed, Point, Port
-from tinygradrnn.drawing.routing import Grid, Path
+from tinygradrnn.drawing.routing import Grid, Parts, Path
 
 BETWEEN_WIRES = 11.0
 BESIDE_BOX = 11.0
@@ -39,7 +39,7 @@ class Occupant(NamedTuple):
 class Spacing:
     """Positions for a routed frame."""
 
-    def __init__(self, grid: Grid, paths: dict[int, list[tuple[int, Path]]]) -> None:
+    def __init__(self, grid: Grid, paths: dict[int, Parts]) -> None:
         self.grid = grid
         self.frame: Frame = grid.frame
         self.paths = paths

@@ -138,8 +138,10 @@ class _Maker:
                 raise IrregularError
             self._add(role, [target.slot for target in targets])
             if role[0] == "rail" and self.diagram.gradients and source.kind == "weight":
-                room = width(number(wire.term), NUMBER, bold=True) + 12
-                self.room[role] = max(self.room.get(role, 0.0), room)
+                sizes = [
+                    width(number(term), NUMBER, bold=True) for term in (wire.term, *wire.terms)
+                ]
+                self.room[role] = max(self.room.get(role, 0.0), max(sizes) + 12)
         elif wire.source in self.inside:
             self._leave(wire, source)
 

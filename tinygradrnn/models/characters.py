@@ -22,7 +22,7 @@ CELLS: dict[str, type[nn.Elman | nn.LSTM | nn.GRU]] = {
 class CharacterModel(nn.Module):
     """p(x_{t+1} | x_1 … x_t): what the next character is, given all before it.
 
-    e_t = E[x_t],  s_t = R(s_{t−1}, e_t),  p(x_{t+1} | x_1 … x_t) = softmax(O(s_t) W + b).
+    e_t = E[x_t],  s_t = R(s_{t−1}, e_t),  p(x_{t+1} | x_1 … x_t) = softmax(O(s_t) W_y + b_y).
 
     Mikolov et al. 2010, with characters for words, and with any of the cells.
 
@@ -59,6 +59,9 @@ class CharacterModel(nn.Module):
         self.rnn = CELLS[cell](embedding, hidden, num_layers=layers, dropout=dropout, **options)
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden, kinds)
+        around = [*self.embedding.parameters(), *self.readout.parameters()]
+        for parameter, name in zip(around, ("E", "W_y", "b_y"), strict=True):
+            parameter.name = name  # as in the formula, for drawings
 
     def forward(self, ids: TensorLike, state: State = None) -> tuple[Tensor, State]:
         """Read characters (B, T): the scores (B, T, V) of those that follow, and the state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from tinygradrnn.backend import backend_of, load_backend
+from tinygradrnn.backend import Backend, backend_of, load_backend
 from tinygradrnn.ops.base import Op
 from tinygradrnn.recording import Array
 
@@ -112,9 +112,12 @@ pad = Op(
 )
 
 
-transfer: Op = Op(
-    "transfer",
-    lambda xp, x, backend: backend.asarray(backend_of(x).to_numpy(x)),
-    lambda g, y, x, backend: transfer(g, backend=backend_of(getattr(x, "data", x))),
-    label="to",
-)
+def _transfer(xp: Any, x: Array, backend: str | Backend) -> Array:
+    return load_backend(backend, "Tensor.to()").asarray(backend_of(x).to_numpy(x))
+
+
+def _back(g: Any, y: Any, x: Any, backend: str | Backend) -> Any:
+    return transfer(g, backend=backend_of(x.node.value if hasattr(x, "node") else x))
+
+
+transfer: Op = Op("transfer", _transfer, _back, label="to")

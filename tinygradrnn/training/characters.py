@@ -105,8 +105,10 @@ class CharacterJob:
         bool
             Whether it came to the end.
         """
+        from threadpoolctl import threadpool_limits
+
         runs.write_config(folder, self.config())
-        with stop_on_interrupt() as stop:
+        with threadpool_limits(self.settings.threads, "blas"), stop_on_interrupt() as stop:
             for record in self.trainer:
                 show(record)
                 if record.held_out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor, inf, log10
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def save_curves(
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     steps = [record.step for record in records]
     figure = Figure(figsize=(8, 6), layout="constrained")
@@ -40,8 +42,8 @@ def save_curves(
     training = [record.training for record in records]
     measured = [record for record in records if record.held_out is not None]
     loss.plot(steps, training, color=TRAINING, alpha=0.25, linewidth=0.8)
-    recent = recent_mean(training, max(1, settings.steps // RECENT))
-    loss.plot(steps, recent, color=TRAINING, label="training, recent mean")
+    smooth = smoothed(training, settings.steps // (2 * RECENT))
+    loss.plot(steps, smooth, color=TRAINING, label="training, smoothed")
     loss.plot(
         [record.step for record in measured],
         [record.held_out for record in measured],
@@ -57,6 +59,10 @@ def save_curves(
     norm.plot(steps, [record.gradient_norm for record in records], color=TRAINING, linewidth=0.8)
     norm.axhline(settings.clip, color=BASELINE, linestyle="--", label=f"clipped to {settings.clip}")
     norm.set_yscale("log")
+    shown = [settings.clip, *(r.gradient_norm for r in records if 0 < r.gradient_norm < inf)]
+    norm.set_ylim(10 ** floor(log10(min(shown))), 10 ** ceil(log10(max(shown)) + 0.01))
+    norm.yaxis.set_major_formatter("{x:g}")
+    norm.yaxis.set_minor_formatter(NullFormatter())
     norm.set_ylabel("gradient norm")
     norm.set_xlabel("step")
     norm.legend()
@@ -66,10 +72,11 @@ def save_curves(
             figure.savefig(path, dpi=120, metadata=dated)
 
 
-def recent_mean(values: Sequence[float], count: int) -> np.ndarray:
-    """At each place the mean of the last ``count`` values up to there."""
+def smoothed(values: Sequence[float], reach: int) -> np.ndarray:
+    """At each place the mean of the values up to ``reach`` before and after it."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(sums))
-    starts = np.maximum(ends - count, 0)
+    places = np.arange(len(values))
+    starts = np.maximum(places - reach, 0)
+    ends = np.minimum(places + reach + 1, len(values))
     means: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
     return means

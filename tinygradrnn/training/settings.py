@@ -29,6 +29,10 @@ class Settings:
         Gradients whose joint 2-norm is above are scaled down to it.
     seed : int
         Of all that is random.
+    threads : int
+        For matrix products. Those of a small model gain nothing from a second thread, and wait for
+        each other where other programs run: up to ten times as long. One thread also rounds alike
+        whatever the number of cores.
 
     Raises
     ------
@@ -47,11 +51,12 @@ class Settings:
     lr: float = 0.02
     clip: float = 1.0
     seed: int = 0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell!r}")
-        for name in ("hidden", "embedding", "layers", "batch", "length", "steps"):
+        for name in ("hidden", "embedding", "layers", "batch", "length", "steps", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr", "clip"):
