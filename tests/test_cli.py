@@ -76,9 +76,7 @@ def test_train_leaves_a_folder(here, command):
 
 
 def test_train_never_writes_over_a_run(here, command):
-    for number in (1, 2):
-        assert command("train", "--text", "macbeth.txt", "--cell", "gru", *SMALL)[0] == 0
-        assert Path(f"runs/macbeth-gru-{number}/model.safetensors").exists()
+    assert command("train", "--text", "macbeth.txt", "--cell", "gru", *SMALL)[0] == 0
     before = Path("runs/macbeth-gru-1/model.safetensors").stat().st_mtime_ns
     status, out, _ = command(
         *("train", "--text", "macbeth.txt", "--out", "runs/macbeth-gru-1", "--seed", "5", *SMALL)

@@ -41,7 +41,7 @@ def draw_ending(stage: Stage) -> None:
     side = make_side(stage.diagram, stage.look, boxes, [line.wires for line in lines])
     placed = lay_out(side.frame)
     y = _height(stage, side, placed, lines)
-    turning = [e for e, line in enumerate(lines) if abs(line.y - y - placed.entries[e]) > 1e-6]
+    turning = _turning(lines, [y + entry for entry in placed.entries])
     turns = stage.right + stage.gap
     x = turns + BESIDE_TURN * (len(turning) - 1)
     starts = {}
@@ -99,6 +99,19 @@ def _height(stage: Stage, side: Side, placed: Placed, lines: list[Incoming]) -> 
     nets = side.frame.nets[len(side.frame.nets) - len(lines) :]
     e = next((e for e, net in enumerate(nets) if first in net.sinks), 0)
     return lines[e].y - placed.entries[e]
+
+
+def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
+    """The lines that come in at another height than they leave at, in the order of their turns.
+
+    One that turns to where another still runs has to turn after it.
+    """
+    found = [e for e, line in enumerate(lines) if abs(line.y - heights[e]) > 1e-6]
+    for _ in found:
+        for a, b in pairwise(range(len(found))):
+            if abs(heights[found[a]] - lines[found[b]].y) < BESIDE_TURN:
+                found[a], found[b] = found[b], found[a]
+    return found
 
 
 def _number(stage: Stage, line: Incoming, x: float) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def find_renderer() -> Renderer:
     program = shutil.which("dot")
     if program is not None:
         return Renderer(program, (program, "-Knop2", "-T"))
-    if importlib.util.find_spec("pygraphviz") is not None:
+    if find_spec("pygraphviz") is not None:
         return Renderer("pygraphviz", (sys.executable, "-P", str(WORKER), ""))
     raise RendererNotFoundError(
         f"no Graphviz found to draw the picture with; write {INSTALL}, which brings it along, or "
