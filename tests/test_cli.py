@@ -357,7 +357,7 @@ def test_a_reader_that_has_seen_enough(trained):
 
 
 def test_the_command_line_loads_what_it_needs():
-    heavy = ("cupy", "graphviz", "pygraphviz", "matplotlib", "rich", "safetensors")
+    heavy = ("cupy", "graphviz", "matplotlib", "rich", "safetensors", "threadpoolctl")
     code = "import sys, tinygradrnn.cli, tinygradrnn.training, tinygradrnn.data\n"
     code += f"print([name for name in {heavy} if name in sys.modules])"
     assert run_python(code) == "[]"

@@ -21,7 +21,7 @@ import tinygradrnn_numpy
 
 import tinygradrnn as tg
 from tinygradrnn import functional as F
-from tinygradrnn import gradients, graph, nn, ops, recording, tensors
+from tinygradrnn import gradients, graph, ledgers, nn, ops, recording, tensors
 
 Patch = pytest.MonkeyPatch
 
@@ -127,11 +127,11 @@ def bias_is_summed_over_the_batch() -> None:
 
 
 def keep_last(self: Any, node: Any, term: Any) -> None:
-    self.totals[node] = gradients.dense(term, node.shape)
+    self.totals[node] = ledgers.dense(term, node.shape)
 
 
 def keep_first(self: Any, node: Any, term: Any) -> None:
-    self.totals.setdefault(node, gradients.dense(term, node.shape))
+    self.totals.setdefault(node, ledgers.dense(term, node.shape))
 
 
 def add_in_place(self: Any, node: Any, term: Any) -> None:
@@ -175,7 +175,7 @@ def updating_the_state(init: Any) -> Any:
     return lambda self, *sizes: init(self, *sizes, update="state")
 
 
-LEDGER = gradients.ArrayLedger
+LEDGER = ledgers.ArrayLedger
 MUTANTS = [
     # where gradients meet
     Mutant("= for +=", replace(LEDGER, "add", keep_last), test_autograd.test_paths_that_meet_again),
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "one path dropped where the backward pass is recorded",
-        replace(gradients.RecordingLedger, "add", record_first),
+        replace(ledgers.RecordingLedger, "add", record_first),
         operation("getitem twice"),
     ),
     Mutant(

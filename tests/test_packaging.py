@@ -34,7 +34,7 @@ LAYERS = [
         "seeds",
         "functional",
     ),
-    *("gradients", "graph", "checks"),
+    *("ledgers", "gradients", "graph", "checks"),
     *(
         "nn.states",
         "nn.initialisers",

@@ -144,7 +144,6 @@ def test_computed_tensors_are_rebound() -> None:
     assert numbers(tg.grad(total, x)[0]) == [6, 12]
 
 
-@pytest.mark.xfail(reason="a leaf that is picked from a stack is the leaf itself", strict=True)
 def test_what_is_picked_from_a_stack_is_not_the_leaf_itself() -> None:
     w, wide = tg.tensor([1.0], requires_grad=True), leaf([2])
     y = F.stack([w, wide])
@@ -233,7 +232,6 @@ def test_threads_share_leaves_but_not_places() -> None:
     assert not wrong
 
 
-@pytest.mark.xfail(reason="a decorated function keeps its places on the one decorator", strict=True)
 def test_threads_may_call_the_same_decorated_function() -> None:
     """Two calls that overlap; each thread must come back to where it was."""
     inside = {name: threading.Event() for name in "ab"}
@@ -260,9 +258,6 @@ def test_threads_may_call_the_same_decorated_function() -> None:
     assert found == {"a": ("a",), "b": ("b",)}
 
 
-@pytest.mark.xfail(
-    reason="a block that is left out of order restores its own beginning", strict=True
-)
 def test_blocks_that_are_left_out_of_order_leave_nothing_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

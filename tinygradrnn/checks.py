@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
@@ -22,6 +23,14 @@ class GradientCheckError(AssertionError):
     """A gradient rule and central differences disagree."""
 
 
+class _Warnings(threading.local):
+    def __init__(self) -> None:
+        self.before: list[Any] = []  # NumPy's settings to come back to, one for each open block
+
+
+_warnings = _Warnings()
+
+
 class debug(Within):
     """Find NaN and infinity at the operation that made them.
 
@@ -30,17 +39,12 @@ class debug(Within):
     forward or backward, and an error in backward shows the line of the forward operation. Slow.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._quiet: list[np.errstate] = []
-
     def __enter__(self) -> None:
         super().__enter__()
-        self._quiet.append(np.errstate(all="ignore"))  # our message says more than the warning
-        self._quiet[-1].__enter__()
+        _warnings.before.append(np.seterr(all="ignore"))  # our message says more than a warning
 
     def __exit__(self, *exception: object) -> None:
-        self._quiet.pop().__exit__(None, None, None)
+        np.seterr(**_warnings.before.pop())
         super().__exit__(*exception)
 
     def _place(self, before: Place) -> Place:

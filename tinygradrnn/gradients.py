@@ -18,9 +18,10 @@ import numpy as np
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
+from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
 from tinygradrnn.ops import Part
 from tinygradrnn.ops.base import user_line, what_is_wrong
-from tinygradrnn.recording import Array, Leaf, Node, Place, at, no_grad, state
+from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 by_order = attrgetter("order")
@@ -49,86 +50,6 @@ def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
                 if (all_nodes or source.requires_grad) and source not in seen:
                     waiting.append(source)
     return sorted(seen, key=by_order)
-
-
-class ArrayLedger:
-    """The gradients that have arrived so far, as arrays; summed in place once they are our own."""
-
-    records = False
-
-    def __init__(self) -> None:
-        self.totals: dict[Node, Array] = {}
-        self.own: set[Node] = set()
-
-    def add(self, node: Node, term: Any) -> None:
-        """Add what one reader sends to a node."""
-        total = self.totals.get(node)
-        if type(term) is Part:
-            if node not in self.own:
-                xp = backend_of(node.value).xp
-                zeros = xp.zeros(node.shape, term.values.dtype)
-                self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
-                self.own.add(node)
-            ops.add_part(total, *term)
-        elif total is None:
-            self.totals[node] = term  # may be shared with another node: not ours to write into
-        elif node in self.own:
-            total += term
-            self.totals[node] = total
-        else:
-            self.totals[node] = total + term
-            self.own.add(node)
-
-    def take(self, node: Node) -> Array | None:
-        """The complete gradient of a node, forgotten here; None if nothing arrived."""
-        return self.totals.pop(node, None)
-
-
-class RecordingLedger:
-    """The same as tensors: the backward pass becomes a graph of its own.
-
-    Where several meet, one ``accumulate`` node sums them, so that each term stays visible.
-    """
-
-    records = True
-
-    def __init__(self) -> None:
-        self.terms: dict[Node, list[Any]] = {}
-
-    def add(self, node: Node, term: Any) -> None:
-        """Add what one reader sends to a node."""
-        self.terms.setdefault(node, []).append(term)
-
-    def take(self, node: Node) -> Tensor | None:
-        """The complete gradient of a node, forgotten here; None if nothing arrived."""
-        terms = self.terms.pop(node, None)
-        if terms is None:
-            return None
-        if len(terms) == 1 and not isinstance(terms[0], Part):
-            only: Tensor = terms[0]
-            return only
-        operands: list[Any] = []
-        places: list[tuple[Any, int]] = []
-        for term in terms:
-            if isinstance(term, Part):
-                operands += [term.values, *term.arrays]
-                places.append((term.where, len(term.arrays)))
-            else:
-                operands.append(term)
-                places.append((None, 0))
-        with at(beside(node, None)):
-            return ops.accumulate(*operands, places=tuple(places), shape=node.shape)
-
-
-def beside(node: Node, argument: int | None) -> Place:
-    """The place of a backward node: that of the forward node it comes from."""
-    here = node.place
-    return Place(
-        here.scope, here.cell, here.timestep, (node, argument), True, state.place.debugging
-    )
-
-
-Ledger = ArrayLedger | RecordingLedger
 
 
 def walk(
@@ -242,20 +163,13 @@ def refuse_nonfinite(term: Any, node: Node) -> None:
         )
 
 
-def dense(term: Any, shape: tuple[int, ...]) -> Array:
-    """A term as an array of the input's shape."""
-    if isinstance(term, Part):
-        total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
-        ops.add_part(total, *term)
-        return total
-    return term
-
-
 # -------------------------------------------------------------------- what users call
 
 
 def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
     """∂L/∂output: what was given, or 1 for a single number."""
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{what}: the output is a {type(output).__name__}, not a Tensor")
     if not output.requires_grad:
         raise ValueError(
             f"{what}: {output.node.describe()} does not depend on anything that requires a "
@@ -326,6 +240,7 @@ def grad(
             )
     seed = seed_of(output, grad_output, "grad")
     nodes = [tensor.node for tensor in inputs]
+    refuse_bypassed_stacks(output.node, nodes)
     wanted = dict.fromkeys(nodes)
     ledger: Ledger = RecordingLedger() if create_graph else ArrayLedger()
     start = seed if create_graph else seed.data
@@ -333,6 +248,28 @@ def grad(
         if node in wanted:
             wanted[node] = gradient
     return tuple([_finished(wanted[node], node) for node in nodes])
+
+
+def refuse_bypassed_stacks(output: Node, wanted: Sequence[Node]) -> None:
+    """Raise if the output reads what was stacked past the stack, as ``y[:, t]`` does.
+
+    Such a pick is the very tensor that was stacked, so its gradient does not pass the stack: the
+    gradient of the stack would be zero there, silently.
+    """
+    stacks = [node for node in wanted if node.operation is ops.stack]
+    if not stacks:
+        return
+    above = ancestors([output])
+    for stack in stacks:
+        for node in above:
+            if node.order > stack.order and any([source in stack.inputs for source in node.inputs]):
+                axis = stack.settings["axis"]
+                raise ValueError(
+                    f"grad: {stack.describe()} is a stack, and {node.describe()} reads one of the "
+                    "tensors that were stacked by itself (y[:, t] is the tensor of step t), so "
+                    "there is no gradient of the whole. Ask for the parts: "
+                    f"tg.grad(loss, F.unstack(y, axis={axis}))"
+                )
 
 
 def _finished(gradient: Any, node: Node) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygradrnn.backend import backend_of
-from tinygradrnn.gradients import ArrayLedger, ancestors, dense, seed_of, walk
+from tinygradrnn.gradients import ancestors, seed_of, walk
+from tinygradrnn.ledgers import ArrayLedger, dense
 from tinygradrnn.recording import Array, Leaf, Node
 from tinygradrnn.tensors import Tensor
 

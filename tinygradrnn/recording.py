@@ -69,7 +69,12 @@ class Place:
 
 
 class _State(threading.local):
+    """What each thread has of its own: where it stands, and where it comes back to."""
+
     place = Place()
+
+    def __init__(self) -> None:
+        self.before: list[Place] = []
 
 
 state = _State()
@@ -228,19 +233,16 @@ class Leaf(Node):
 class Within(ContextDecorator):
     """A block that runs in another place."""
 
-    def __init__(self) -> None:
-        self._before: list[Place] = []
-
     def _place(self, before: Place) -> Place:
         raise NotImplementedError
 
     def __enter__(self) -> None:
         before = state.place
-        self._before.append(before)
+        state.before.append(before)
         state.place = self._place(before)
 
     def __exit__(self, *exception: object) -> None:
-        state.place = self._before.pop()
+        state.place = state.before.pop()
 
 
 class scope(Within):
@@ -255,7 +257,6 @@ class scope(Within):
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
             raise TypeError(f"scope: name must be a str, got {type(name).__name__}")
-        super().__init__()
         self.name = name
 
     def _place(self, before: Place) -> Place:
@@ -284,7 +285,6 @@ class timestep(Within):
     def __init__(self, t: int) -> None:
         if not hasattr(t, "__index__"):  # NumPy's integers are welcome
             raise TypeError(f"timestep: t must be an int, got {type(t).__name__}")
-        super().__init__()
         self.t = int(t)
 
     def _place(self, before: Place) -> Place:
@@ -304,7 +304,6 @@ class at(Within):
     """Run a block in a given place (the backward walk records beside the forward node)."""
 
     def __init__(self, place: Place) -> None:
-        super().__init__()
         self.place = place
 
     def _place(self, before: Place) -> Place:

@@ -275,6 +275,33 @@ def test_a_state_edge_shows_its_own_term_not_the_total_of_the_node():
         assert wire.term != pytest.approx(size(events[state].gradient))
 
 
+def test_numbers_on_the_lanes_of_whole_cells():
+    graph = tg.Graph(loss_of(CELLS["lstm"](), 3))
+    sent = {}
+    for event in graph.backward_events():
+        for source, term in zip(event.node.inputs, event.sent, strict=False):
+            steps = {source.timestep, event.node.timestep}
+            if len(steps) == 2 and None not in steps:
+                sent[source.name, source.timestep] = size(term)
+    diagram = build(graph, level="cell", gradients=True)
+    shown = {
+        (diagram.states[w.state].name, diagram.boxes[w.source].step.label): w.term
+        for w in diagram.wires
+        if w.state is not None and diagram.boxes[w.source].step is not None
+    }
+    assert shown.keys() == {("h", 1), ("c", 1), ("h", 2), ("c", 2)}
+    assert shown == pytest.approx(sent)
+
+
+def test_steps_that_a_gradient_does_not_reach():
+    """What follows the last step that the loss reads receives nothing: not zero, nothing."""
+    y = nn.RNN(nn.ElmanCell(3, 4))(sequence(3)).y
+    loss = (y[:, 0] ** 2).sum() + (y[:, 2].detach() ** 2).sum()
+    diagram = diagram_of(loss, gradients=True)
+    terms = [w.term for w in diagram.wires if w.state is not None]
+    assert None in terms
+
+
 def test_no_gradient_is_not_zero():
     diagram = diagram_of(loss_of(CELLS["elman"](), 2), gradients=True)
     boxes = diagram.boxes

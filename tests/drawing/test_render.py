@@ -85,8 +85,7 @@ def test_the_variable_comes_first(tmp_path, monkeypatch):
 def test_svg_keeps_the_positions(drawing):
     """Boxes are drawn where they were placed, by whichever Graphviz."""
     root = ElementTree.fromstring(drawing.svg())
-    left, bottom, right, top = map(float, root.attrib["viewBox"].split())
-    assert right - left > drawing.scene.panels[-1].right
+    assert float(root.attrib["viewBox"].split()[2]) > drawing.scene.panels[-1].right
     circle = next(n for n, s in enumerate(drawing.scene.shapes) if s.round)
     shape = drawing.scene.shapes[circle]
     (ellipse,) = [
@@ -111,7 +110,7 @@ def test_html_runs_no_script_and_loads_nothing(drawing, tmp_path):
     page = drawing.save(tmp_path / "lstm.html").read_text("utf-8")
     assert "default-src 'none'" in page
     assert "<script" not in page
-    assert page.count("http") == page.count("http://www.w3.org/")
+    assert page.count("://") == page.count("http://www.w3.org/")
 
 
 def test_a_very_wide_png(tmp_path):
@@ -139,14 +138,14 @@ def test_svg_without_any_graphviz(drawing, without_graphviz):
 
 def test_the_variable_names_no_program(drawing, monkeypatch):
     monkeypatch.setenv(VARIABLE, "/nowhere/dot")
-    with pytest.raises(RendererNotFoundError, match=f"{VARIABLE} is '/nowhere/dot'"):
+    with pytest.raises(RendererNotFoundError, match=f"{VARIABLE} is .*nowhere"):
         drawing.svg()
 
 
 def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, program(tmp_path, "import time; time.sleep(60)"))
     started = time.monotonic()
-    with pytest.raises(DrawingError, match="took more than 0.5 seconds; draw fewer time steps"):
+    with pytest.raises(DrawingError, match=r"took more than 0\.5 seconds; draw fewer time steps"):
         render("digraph {}", "svg", time_limit=0.5)
     assert time.monotonic() - started < 10
 
@@ -216,7 +215,7 @@ def test_options(options, message):
 
 
 def test_unknown_suffix(drawing, tmp_path):
-    with pytest.raises(ValueError, match=r"'lstm.jpeg' should end in one of .svg, .png, .pdf"):
+    with pytest.raises(ValueError, match=r"'lstm.jpeg' should end in one of"):
         drawing.save(tmp_path / "lstm.jpeg")
 
 

@@ -17,8 +17,9 @@ from tinygradrnn.analysis.results import (
     whole_numbers,
 )
 from tinygradrnn.backend import backend_of
-from tinygradrnn.gradients import ArrayLedger, dense, seed_of, walk
+from tinygradrnn.gradients import seed_of, walk
 from tinygradrnn.graph import Graph
+from tinygradrnn.ledgers import ArrayLedger, dense
 from tinygradrnn.recording import Array, Node
 from tinygradrnn.tensors import Tensor
 

@@ -86,9 +86,8 @@ class _Maker:
         slots = self._ordered_slots()
         item_of = {slot: n for n, slot in enumerate(slots)}
         groups = self._groups(slots)
-        first = {slot: groups[slot] for slot in slots}
         self.rails.sort()
-        items = tuple(self._item(slot, first[slot]) for slot in slots)
+        items = tuple(self._item(slot, groups[slot]) for slot in slots)
         net_of: dict[Role, int] = {}
         nets: list[Net] = []
         for role in self._roles(slots):

@@ -139,7 +139,7 @@ def from_stack(x: Tensor, index: Index) -> Tensor:
     """``x[index]`` of a stack: where it picks one of the tensors that were stacked, that tensor.
 
     So ``y[:, t]`` is the very output of step t: drawings show it so, and its gradient does not
-    pass through the other steps as zeros.
+    pass through the other steps as zeros. Not so for a leaf, which may be changed in place.
     """
     node = x.node
     axis = node.settings["axis"] % x.ndim
@@ -150,7 +150,10 @@ def from_stack(x: Tensor, index: Index) -> Tensor:
     position = index[axis]
     if not -len(node.inputs) <= position < len(node.inputs):
         return take(x, index=index)  # to raise what any tensor raises
-    one = Tensor(node.inputs[position])
+    source = node.inputs[position]
+    if source.is_leaf or source.value.dtype != node.value.dtype:
+        return take(x, index=index)
+    one = Tensor(source)
     rest = (*index[:axis], *index[axis + 1 :])
     return one if all(part == whole for part in rest) else take(one, index=rest)
 

@@ -1,0 +1,100 @@
+"""What keeps the gradients that have arrived so far, while a backward walk goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygradrnn import ops
+from tinygradrnn.backend import backend_of
+from tinygradrnn.ops import Part
+from tinygradrnn.recording import Array, Node, Place, at, state
+from tinygradrnn.tensors import Tensor
+
+
+class ArrayLedger:
+    """The gradients that have arrived so far, as arrays; summed in place once they are our own."""
+
+    records = False
+
+    def __init__(self) -> None:
+        self.totals: dict[Node, Array] = {}
+        self.own: set[Node] = set()
+
+    def add(self, node: Node, term: Any) -> None:
+        """Add what one reader sends to a node."""
+        total = self.totals.get(node)
+        if type(term) is Part:
+            if node not in self.own:
+                xp = backend_of(node.value).xp
+                zeros = xp.zeros(node.shape, term.values.dtype)
+                self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
+                self.own.add(node)
+            ops.add_part(total, *term)
+        elif total is None:
+            self.totals[node] = term  # may be shared with another node: not ours to write into
+        elif node in self.own:
+            total += term
+            self.totals[node] = total
+        else:
+            self.totals[node] = total + term
+            self.own.add(node)
+
+    def take(self, node: Node) -> Array | None:
+        """The complete gradient of a node, forgotten here; None if nothing arrived."""
+        return self.totals.pop(node, None)
+
+
+class RecordingLedger:
+    """The same as tensors: the backward pass becomes a graph of its own.
+
+    Where several meet, one ``accumulate`` node sums them, so that each term stays visible.
+    """
+
+    records = True
+
+    def __init__(self) -> None:
+        self.terms: dict[Node, list[Any]] = {}
+
+    def add(self, node: Node, term: Any) -> None:
+        """Add what one reader sends to a node."""
+        self.terms.setdefault(node, []).append(term)
+
+    def take(self, node: Node) -> Tensor | None:
+        """The complete gradient of a node, forgotten here; None if nothing arrived."""
+        terms = self.terms.pop(node, None)
+        if terms is None:
+            return None
+        if len(terms) == 1 and not isinstance(terms[0], Part):
+            only: Tensor = terms[0]
+            return only
+        operands: list[Any] = []
+        places: list[tuple[Any, int]] = []
+        for term in terms:
+            if isinstance(term, Part):
+                operands += [term.values, *term.arrays]
+                places.append((term.where, len(term.arrays)))
+            else:
+                operands.append(term)
+                places.append((None, 0))
+        with at(beside(node, None)):
+            return ops.accumulate(*operands, places=tuple(places), shape=node.shape)
+
+
+def beside(node: Node, argument: int | None) -> Place:
+    """The place of a backward node: that of the forward node it comes from."""
+    here = node.place
+    return Place(
+        here.scope, here.cell, here.timestep, (node, argument), True, state.place.debugging
+    )
+
+
+Ledger = ArrayLedger | RecordingLedger
+
+
+def dense(term: Any, shape: tuple[int, ...]) -> Array:
+    """A term as an array of the input's shape."""
+    if isinstance(term, Part):
+        total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
+        ops.add_part(total, *term)
+        return total
+    return term
