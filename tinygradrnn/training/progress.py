@@ -12,7 +12,7 @@ from tinygradrnn.training.trainer import Record
 
 Show = Callable[[Record], None]
 
-RECENT = 40  # this share of all steps is averaged: the loss of a single batch jumps about
+RECENT = 40  # a fortieth of the steps is averaged: the loss of a single batch jumps about
 PAUSE = 10.0  # seconds between lines
 
 
