@@ -30,10 +30,14 @@ def build(
     values: bool = False,
     gradients: bool = False,
     steps: Steps = None,
+    timed: bool = True,
 ) -> Diagram:
-    """What a picture of the graph shows; the arguments are those of ``draw``."""
+    """What a picture of the graph shows.
+
+    The arguments are those of ``draw``; without ``timed`` it gets no time axis in any case.
+    """
     reading = Reading(graph.nodes)
-    timed = reading.regular and level != "layer" and bool(reading.steps)
+    timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
     builder = _Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()

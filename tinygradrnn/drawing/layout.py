@@ -12,7 +12,7 @@ from tinygradrnn.drawing.routing import Grid, Job, NoWayError, Parts, Router
 from tinygradrnn.drawing.rows import Rows, assign_rows
 from tinygradrnn.drawing.spacing import Spacing
 
-TRACKS = (3, 6, 12)  # between two columns, and between two rows
+FEW, MANY = (3, 6, 12), (6, 24, 48)  # tracks between two columns, and between two rows
 MOST_URGENT = 12
 
 
@@ -31,7 +31,7 @@ def lay_out(frame: Frame) -> Placed:
     """
     rows = assign_rows(frame)
     columns = assign_columns(frame, rows)
-    routed = _routed(frame, rows, columns) or _routed(_roomy(frame), rows, columns)
+    routed = _routed(frame, rows, columns, FEW) or _routed(_roomy(frame), rows, columns, MANY)
     assert routed is not None, "boxes with room for all wires can be wired"
     number = {state.item: k for k, state in reversed(list(enumerate(frame.states)))}
     lanes = {
@@ -43,9 +43,11 @@ def lay_out(frame: Frame) -> Placed:
     return replace(Spacing(*routed).placed(), lanes=lanes)
 
 
-def _routed(frame: Frame, rows: Rows, columns: Columns) -> tuple[Grid, dict[int, Parts]] | None:
+def _routed(
+    frame: Frame, rows: Rows, columns: Columns, choices: tuple[int, ...]
+) -> tuple[Grid, dict[int, Parts]] | None:
     """Try with few tracks, then with more; what finds no way is tried first the next time."""
-    for tracks in TRACKS:
+    for tracks in choices:
         urgent: list[Job] = []
         grid = Grid(frame, rows, columns, tracks)
         while True:

@@ -42,25 +42,6 @@ class Side:
     wires: list[Wire]
 
 
-def late_boxes(diagram: Diagram) -> set[int]:
-    """The boxes outside of the steps that depend on a step."""
-    late: set[int] = set()
-    timed = {k for k, box in enumerate(diagram.boxes) if box.step is not None or box.kind == "fold"}
-    grown = True
-    while grown:
-        grown = False
-        for wire in diagram.wires:
-            if wire.source in late or wire.source in timed:
-                new = {
-                    t
-                    for t in wire.targets
-                    if diagram.boxes[t].step is None and diagram.boxes[t].kind != "fold"
-                } - late
-                grown |= bool(new)
-                late |= new
-    return late
-
-
 def ancestors(diagram: Diagram, box: int) -> set[int]:
     """A box outside of the steps, and all that it is computed from."""
     found, waiting = set(), [box]

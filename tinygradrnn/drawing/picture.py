@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tinygradrnn.drawing.dot import to_dot
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.render import DrawingError, RendererNotFoundError, render
 from tinygradrnn.drawing.scene import Scene
+from tinygradrnn.drawing.template import fits_time_axis
 from tinygradrnn.drawing.theme import THEMES, Theme
 from tinygradrnn.drawing.timeline import compose
 from tinygradrnn.graph import Graph
@@ -84,7 +85,10 @@ def draw(
         if asked is not False:
             raise ValueError(f"{name}: accepted is only False in this version, got {asked!r}")
     graph = _graph(target)
-    diagram = build(graph, level=level, values=values, gradients=gradients, steps=steps)
+    shown = partial(build, graph, level=level, values=values, gradients=gradients, steps=steps)
+    diagram = shown()
+    if not fits_time_axis(diagram, THEMES[theme]):
+        diagram = shown(timed=False)
     return Drawing(diagram, THEMES[theme])
 
 

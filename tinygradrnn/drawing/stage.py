@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable
 from tinygradrnn.drawing.frames import Placed
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import NUMBER, Look
-from tinygradrnn.drawing.outside import Origin, ancestors, late_boxes, make_side, place_side
+from tinygradrnn.drawing.outside import Origin, ancestors, make_side, place_side
 from tinygradrnn.drawing.records import Diagram, Step, Wire
 from tinygradrnn.drawing.scene import Scene, Text
-from tinygradrnn.drawing.template import IrregularError, Template, make_template
+from tinygradrnn.drawing.template import Template, late_boxes, make_template
 from tinygradrnn.drawing.text import number
 
 GAP, GAP_WITH_NUMBERS = 38.0, 62.0
@@ -39,11 +39,6 @@ class Stage:
         By phase and slot the dots at which the steps meet a bus.
     late : set of int
         The boxes that follow the steps; ``drawn`` are those that precede them.
-
-    Raises
-    ------
-    IrregularError
-        If the steps of a phase have no common frame.
     """
 
     def __init__(self, diagram: Diagram, look: Look) -> None:
@@ -53,8 +48,6 @@ class Stage:
         self.late = late_boxes(diagram)
         phases = sorted({step.phase for step in diagram.steps})
         self.templates = [make_template(diagram, look, phase) for phase in phases]
-        if any(rail in self.late for template in self.templates for rail in template.rails):
-            raise IrregularError
         self.placed = [lay_out(template.frame) for template in self.templates]
         self.shape: dict[int, int] = {}
         self.origins: dict[tuple[Step, int], Origin] = {}

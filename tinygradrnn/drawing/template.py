@@ -10,13 +10,14 @@ from tinygradrnn.drawing.look import NUMBER, Look
 from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
 from tinygradrnn.drawing.spacing import BETWEEN_LANES
 from tinygradrnn.drawing.text import number, width
+from tinygradrnn.drawing.theme import Theme
 
 MANY = 6  # sources below which a box is stretched
 Role = tuple[str, Hashable]  # what a net starts from: ("slot", …), ("entry", state), ("rail", box)
 
 
 class IrregularError(Exception):
-    """The steps do not fit into one frame; the graph is to be drawn without a time axis."""
+    """The steps do not fit into one frame."""
 
 
 @dataclass
@@ -59,6 +60,35 @@ def ports_for(arrivals: int, kind: str) -> int:
     """How many wires must fit side by side below a box; round ones have four sides and no more."""
     enough = 3 if kind == "op" else 2
     return arrivals if arrivals > enough else 1
+
+
+def fits_time_axis(diagram: Diagram, theme: Theme) -> bool:
+    """Whether each step reads only itself, its neighbours, and what precedes all steps.
+
+    If not, the graph can only be drawn without a time axis.
+    """
+    late = late_boxes(diagram)
+    look = Look(diagram, theme)
+    try:
+        templates = [
+            make_template(diagram, look, phase) for phase in {s.phase for s in diagram.steps}
+        ]
+    except IrregularError:
+        return False
+    return not any(rail in late for template in templates for rail in template.rails)
+
+
+def late_boxes(diagram: Diagram) -> set[int]:
+    """The boxes outside of the steps that depend on a step."""
+    late: set[int] = set()
+    timed = {k for k, box in enumerate(diagram.boxes) if box.step is not None or box.kind == "fold"}
+    waiting = sorted(timed)
+    while waiting:
+        for wire in diagram.wires_from[waiting.pop()]:
+            new = {t for t in wire.targets if t not in timed} - late
+            late |= new
+            waiting += sorted(new)
+    return late
 
 
 def make_template(diagram: Diagram, look: Look, phase: int) -> Template:

@@ -13,12 +13,11 @@ from tinygradrnn.drawing.rails import draw_rails
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stage import Stage
-from tinygradrnn.drawing.template import IrregularError
 from tinygradrnn.drawing.theme import Theme
 
 
 def compose(diagram: Diagram, theme: Theme) -> Scene:
-    """Place a diagram: along the time axis, or without one where its steps are not alike.
+    """Place a diagram: along the time axis, if it has steps.
 
     Parameters
     ----------
@@ -30,10 +29,7 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
     Scene
     """
     look = Look(diagram, theme)
-    try:
-        scene = _timeline(diagram, look) if diagram.steps else _plain(diagram, look)
-    except IrregularError:
-        scene = _plain(diagram, look)
+    scene = _timeline(diagram, look) if diagram.steps else _plain(diagram, look)
     add_legend(scene, diagram, look)
     return scene
 
