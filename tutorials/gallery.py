@@ -1,7 +1,7 @@
 """Draw every cell at every level, with the gradients of a real backward pass.
 
-    python tutorials/gallery.py gallery            # all pictures, as SVG, into a folder
-    python tutorials/gallery.py --readme           # those of the README, as PNG, into pictures/
+python tutorials/gallery.py gallery            # all pictures, as SVG, into a folder
+python tutorials/gallery.py --readme           # those of the README, as PNG, into pictures/
 """
 
 from __future__ import annotations

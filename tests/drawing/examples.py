@@ -106,6 +106,24 @@ def own_loop(steps: int = 3) -> tg.Tensor:
     return (s * s).sum()
 
 
+def attention(steps: int = 4) -> tg.Tensor:
+    """Every step of the decoder reads all states of the encoder: no time axis can show that."""
+    y = nn.RNN(nn.GRUCell(3, 4))(sequence(steps)).y
+    W, cell = nn.Parameter(np.eye(4, dtype=np.float32), name="W_a"), nn.GRUCell(4, 4)
+    s = y[:, -1]
+    for t in range(1, steps + 1):
+        with tg.timestep(t):
+            weights = F.softmax((s @ W).reshape(2, 1, 4) @ y.mT, axis=-1)
+            _, s = cell((weights @ y).reshape(2, 4), s)
+    return s.sum()
+
+
+def normalised(steps: int = 3) -> tg.Tensor:
+    """Something between two layers that needs all steps of the first."""
+    y = nn.RNN(nn.ElmanCell(3, 4))(sequence(steps)).y
+    return nn.RNN(nn.ElmanCell(4, 4))(y - y.mean(axis=1, keepdims=True)).last.sum()
+
+
 def perceptron() -> tg.Tensor:
     y = nn.MLP([3, 4, 2])(tg.tensor(np.ones((2, 3)), name="x"))
     return F.mse_loss(y, np.ones(y.shape, y.dtype))
@@ -115,7 +133,8 @@ NETWORKS: dict[str, Callable[[], tg.Tensor]] = {
     f.__name__: f
     for f in (
         *(classifier, language_model, readout_per_step, loss_per_step, stacked, bidirectional),
-        *(bidirectional_stack, encoder_decoder, learned_initial, masked, own_loop, perceptron),
+        *(bidirectional_stack, encoder_decoder, learned_initial, masked, own_loop, attention),
+        *(normalised, perceptron),
     )
 }
 

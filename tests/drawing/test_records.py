@@ -21,6 +21,7 @@ from drawing.examples import (
 import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
+from tinygradrnn.drawing import draw
 from tinygradrnn.drawing.building import build, choose_steps
 from tinygradrnn.drawing.records import Diagram, Step, joint
 
@@ -168,6 +169,23 @@ def test_steps_that_skip_others_are_drawn_without_a_time_axis():
             states.append(F.tanh(states[-1] @ W + states[-2]))
     diagram = diagram_of(states[-1].sum())
     assert diagram.steps == ()
+
+
+def test_steps_that_need_all_others_are_drawn_without_a_time_axis():
+    for network in ("attention", "normalised"):
+        drawing = draw(NETWORKS[network](), level="cell")
+        assert drawing.diagram.steps == ()
+        assert not drawing.scene.panels
+
+
+def test_a_cell_called_by_hand_is_one_box():
+    cell, s = nn.GRUCell(3, 4), tg.tensor(np.zeros((2, 4), np.float32), name="s")
+    x = sequence(2).astype("float32")
+    for t in (1, 2):
+        with tg.timestep(t):
+            _, s = cell(x[:, t - 1], s)
+            s.name = "s"
+    assert texts(diagram_of(s.sum(), level="cell"), "cell") == ["GRUCell", "GRUCell"]
 
 
 # ---------------------------------------------------------------- folding

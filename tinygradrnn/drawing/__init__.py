@@ -1,15 +1,15 @@
-"""Pictures of graphs: graph → records → positions → DOT → Graphviz, each step of its own.
+"""Pictures of graphs: graph → records → positions → DOT → Graphviz, each a layer of its own.
 
-=============  ====================================================================================
-reading        a graph's nodes in time: steps, layers, states
-contract       nodes to boxes, at a level of detail
-building       both together: the records of a picture (:mod:`.records`)
-frames, rows,  the layout of one time step on its own: boxes and nets in, positions out
-columns, …
-timeline       records to a scene: frames stamped side by side, rails, lanes
-dot            a scene as DOT text
-render         DOT text to SVG, PNG, PDF
-=============  ====================================================================================
+1. Records (:mod:`.records`) say what is shown: ``reading`` finds steps, layers and states in a
+   graph, ``contract`` takes nodes together at a level of detail, ``naming`` and ``labels`` write
+   the texts, ``sizes`` measures gradients, ``building`` puts all together, ``bundle`` makes one θ
+   of a layer's weights.
+2. Layout of one frame (:mod:`.frames`), boxes and nets that know nothing of time: ``rows``,
+   ``columns``, ``routing``, ``spacing``; all four in ``layout``.
+3. Scene (:mod:`.scene`), shapes and lines at points: ``template`` finds the frame that all steps
+   share, ``stage`` places it along the time axis, ``inside``, ``rails``, ``lanes``, ``outside`` and
+   ``ending`` draw, ``stamping`` repeats, ``legend`` explains; ``look`` and ``theme`` say how.
+4. ``dot`` writes the scene down as DOT, ``render`` has Graphviz draw it, ``picture`` is for users.
 """
 
 from tinygradrnn.drawing.picture import (

@@ -240,11 +240,11 @@ class _Builder:
                     start = self._start(source, state)
                     if start is None or start == target:
                         continue
+                    step = unit.step if self.timed else None
                     if start in self.rest or target in self.rest:
                         first = self.rest.get(start, source)
-                        found.setdefault((start, first, unit.step, None), {})[target] = [[]]
+                        found.setdefault((start, first, step, None), {})[target] = [[]]
                         continue
-                    step = unit.step if self.timed else None
                     ends = found.setdefault((start, source, step, state), {})
                     uses = ends.setdefault(target, [])
                     if len(unit.nodes) == 1 or not uses:

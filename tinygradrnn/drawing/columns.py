@@ -84,8 +84,7 @@ def _extents(
             continue
         readers = [b for a, b in edges if a == n and rows.of[b] > rows.of[n]]
         sources = [a for a, b in edges if b == n and rows.of[a] < rows.of[n]]
-        beside = sources if item.ports > 1 else readers
-        reach = [column[m] for m in beside if frame.items[m].group == item.group] + [column[n]]
+        reach = [column[m] for m in readers + sources if frame.items[m].group == item.group] + [column[n]]
         low, high = min(reach), max(reach)
         others = [m for m in range(len(column)) if m != n and rows.of[m] == rows.of[n]]
         if not any(low <= column[m] <= high for m in others):

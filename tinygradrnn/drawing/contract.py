@@ -210,7 +210,7 @@ def _join_modules(reading: Reading, nodes: Sequence[Node], joined: _Union, by_st
     def module(node: Node) -> Hashable:
         if node.is_leaf or node in reading.group or not node.scope:
             return None
-        return reading.step.get(node) if by_step else None, node.scope
+        return reading.step.get(node) if by_step else None, module_of(node)
 
     def loose(node: Node) -> Hashable:
         outside = node not in reading.step and not node.is_leaf and not node.scope
@@ -218,6 +218,12 @@ def _join_modules(reading: Reading, nodes: Sequence[Node], joined: _Union, by_st
 
     _join_neighbours(nodes, joined, module, "module")
     _join_neighbours(nodes, joined, loose, "loss")
+
+
+def module_of(node: Node) -> tuple[str, ...]:
+    """The scope of a node without the gates of a cell that is called by hand."""
+    cells = [n for n, name in enumerate(node.scope, 1) if name.lower().endswith("cell")]
+    return node.scope[: cells[0]] if cells else node.scope
 
 
 def _units(reading: Reading, nodes: Sequence[Node], joined: _Union, level: str) -> list[Unit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygradrnn.drawing import labels
-from tinygradrnn.drawing.contract import Unit, computes
+from tinygradrnn.drawing.contract import Unit, computes, module_of
 from tinygradrnn.drawing.reading import Reading, Slot
 from tinygradrnn.drawing.records import Kind
 from tinygradrnn.drawing.text import at_step, clean, pretty
@@ -46,8 +46,10 @@ class Naming:
             return "cell", (cell_name(node) + self._arrow(unit),)
         alike = len({inner.op for inner in unit.nodes}) == 1
         if unit.what in ("module", "loss") and not alike:
-            names = [name for name in node.scope if name != "module"] or ["loss"]
-            return "cell", (clean(names[-1], 24),)
+            names = [name for name in module_of(node) if name != "module"]
+            last = not self.reading.readers[node]
+            loose = "loss" if last else f"{len(unit.nodes)} operations"
+            return "cell", (clean(names[-1], 24) if names else loose,)
         if unit.what == "sum":
             return "op", ("Σ",)
         if node.is_leaf:
