@@ -76,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     backend_errors = (tg.UnknownBackendError, tg.BackendUnavailableError)
     try:
         with _backend(getattr(arguments, "backend", None)):
-            return int(arguments.run(arguments))
+            status = int(arguments.run(arguments))
+            sys.stdout.flush()  # here, where a reader that has gone is not an error
+            return status
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -82,9 +82,10 @@ def _extents(
     for n, item in enumerate(frame.items):
         if not item.spans:
             continue
-        readers = [b for a, b in edges if a == n and rows.of[b] > rows.of[n]]
-        sources = [a for a, b in edges if b == n and rows.of[a] < rows.of[n]]
-        reach = [column[m] for m in readers + sources if frame.items[m].group == item.group] + [column[n]]
+        above = {b for a, b in edges if a == n and rows.of[b] > rows.of[n]}
+        below = {a for a, b in edges if b == n and rows.of[a] < rows.of[n]}
+        reach = [column[m] for m in above | below if frame.items[m].group == item.group]
+        reach.append(column[n])
         low, high = min(reach), max(reach)
         others = [m for m in range(len(column)) if m != n and rows.of[m] == rows.of[n]]
         if not any(low <= column[m] <= high for m in others):

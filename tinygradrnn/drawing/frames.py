@@ -42,8 +42,8 @@ class Item:
     lanes : int
         How many state lanes run through it.
     spans : bool
-        Whether it is to be as wide as the row of its readers (of its sources, if it has many), so
-        that the wires to them are straight.
+        Whether it is to be as wide as the rows that it reads and is read by, so that the wires to
+        them are straight.
     """
 
     width: float

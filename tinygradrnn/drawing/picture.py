@@ -34,10 +34,8 @@ def draw(
     target: Target,
     *,
     level: str = "op",
-    rolled: bool = False,
     values: bool = False,
     gradients: bool = False,
-    backward: bool = False,
     steps: int | Iterable[int] | None = None,
     theme: str = "light",
 ) -> Drawing:
@@ -49,16 +47,12 @@ def draw(
         For example the loss.
     level : "op", "gate", "cell" or "layer"
         What is a box: every operation; every named gate; a cell at a time step; a whole layer.
-    rolled : bool
-        Not available yet.
     values : bool
         Also write shapes, and small values, into the boxes.
     gradients : bool
         On every state edge and every tap the size (Euclidean norm) of the gradient that comes back
         there, as a number and as thickness on a logarithmic scale; "—" where none does. Runs the
         backward walk of its own, the target must be a single number.
-    backward : bool
-        Not available yet.
     steps : int or iterable of int, optional
         How many time steps to show, or which. The others are folded into a box that says how many.
         Without: all of up to a dozen, else the first and last few.
@@ -81,9 +75,6 @@ def draw(
     for name, value, accepted in (("level", level, LEVELS), ("theme", theme, tuple(THEMES))):
         if value not in accepted:
             raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, accepted))}")
-    for name, asked in (("rolled", rolled), ("backward", backward)):
-        if asked is not False:
-            raise ValueError(f"{name}: accepted is only False in this version, got {asked!r}")
     graph = _graph(target)
     shown = partial(build, graph, level=level, values=values, gradients=gradients, steps=steps)
     diagram = shown()
