@@ -270,6 +270,14 @@ def test_the_graph_shows_which_block_ticked():
     assert reverse == {4: BLOCKS, 3: BLOCKS[:1], 2: BLOCKS[:2], 1: BLOCKS[:1]}
 
 
+def test_a_picture_says_which_block_ticked():
+    rnn = nn.RNN(nn.ClockworkCell(N, H, periods=(1, 2)))
+    loss = rnn(np.ones((B, 2, N), "float32")).last.sum()
+    words = " ".join(text for box in tg.draw(loss, level="gate").diagram.boxes for text in box.text)
+    for said in ("block 1 ticks₁", "block 2 ticks₁", "block 1 ticks₂", "block 2 holds₂"):
+        assert said in words
+
+
 def test_a_block_that_does_not_tick_keeps_its_values():
     case = Case("clockwork (1, 2, 4)")
     y = nn.RNN(case.cell)(case.x).y.numpy()

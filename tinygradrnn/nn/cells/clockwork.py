@@ -90,14 +90,14 @@ class ClockworkCell(Cell):
             start = k * size
             own = slice(start, start + size)
             if not ticks.any():
-                blocks.append(s[:, own])
+                blocks.append(_named(s[:, own], f"block {k + 1} holds"))
                 continue
             with scope(f"block {k + 1} (period {period})"):
                 a = x @ self.W_x[:, own] + s[:, start:] @ self.W_s[start:, own] + self.b[own]
                 new = F.tanh(a)
                 if not ticks.all():
                     new = F.where(_column(ticks, s), new, s[:, own])
-            blocks.append(new)
+            blocks.append(_named(new, f"block {k + 1} ticks"))
         return ClockworkState(F.concatenate(blocks, axis=-1), clock + 1)
 
     def initial_state(self, batch: int) -> ClockworkState:
@@ -120,3 +120,9 @@ def checked_periods(periods: Sequence[int]) -> tuple[int, ...]:
             f"first), such as (1, 2, 4), got {checked}"
         )
     return checked
+
+
+def _named(block: Tensor, name: str) -> Tensor:
+    """Say in pictures which block ticked."""
+    block.name = name
+    return block
