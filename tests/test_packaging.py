@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -244,6 +245,12 @@ def test_no_module_has_the_name_of_a_public_function():
     }
     assert {"tensor", "get_backend", "use_backend", "backend_scope", "available_backends"} <= public
     assert not files & (public | {"draw", "compile", "load", "save"})
+
+
+def test_the_runtime_needs_five_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = {need.partition(">")[0] for need in project["dependencies"]}
+    assert names == {"numpy", "graphviz", "safetensors", "matplotlib", "rich"}
 
 
 def test_no_file_is_long():

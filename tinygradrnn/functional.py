@@ -169,9 +169,7 @@ def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
             f"hard_gate: g must hold 0 and 1 only, got {g.node.describe()} with other values; "
             "soft_gate takes any numbers"
         )
-    gate = g.detach().astype(np.result_type(x.dtype, s.dtype))
-    new: Tensor = gate * x + (1 - gate) * s
-    return new
+    return _gated(g.detach().astype(np.result_type(x.dtype, s.dtype)), x, s)
 
 
 def soft_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
@@ -191,7 +189,10 @@ def soft_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
     Tensor
         s', the new memory.
     """
-    gate = sigmoid(g)
+    return _gated(sigmoid(g), x, s)
+
+
+def _gated(gate: Tensor, x: TensorLike, s: TensorLike) -> Tensor:
     new: Tensor = gate * x + (1 - gate) * s
     return new
 

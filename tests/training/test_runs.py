@@ -180,6 +180,11 @@ def test_matrix_products_run_on_one_thread(tmp_path):
     assert threads() == before
 
 
+def test_without_threadpoolctl_training_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinygradrnn.training.characters.find_spec", lambda name: None)
+    assert CharacterJob(TEXT, "macbeth", TINY).train(tmp_path, lambda record: None)
+
+
 # ---------------------------------------------------------------- Ctrl-C
 
 

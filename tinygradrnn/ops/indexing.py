@@ -1,7 +1,7 @@
 """Indexing, and the one n-ary sum in which gradients meet.
 
 A time step that reads ``x[:, t]`` sends back a gradient for that slice only. Filling it up with
-zeros T times would cost O(T²), so the rule of :data:`getitem` returns a :class:`Part`, and the
+zeros T times would cost O(T²), so the rule of :data:`take` returns a :class:`Part`, and the
 engine adds parts in place.
 """
 

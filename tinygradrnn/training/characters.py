@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from importlib.util import find_spec
 from math import log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -105,10 +108,8 @@ class CharacterJob:
         bool
             Whether it came to the end.
         """
-        from threadpoolctl import threadpool_limits
-
         runs.write_config(folder, self.config())
-        with threadpool_limits(self.settings.threads, "blas"), stop_on_interrupt() as stop:
+        with blas_threads(self.settings.threads), stop_on_interrupt() as stop:
             for record in self.trainer:
                 show(record)
                 if record.held_out is not None:
@@ -158,3 +159,16 @@ class CharacterJob:
                 failed = failed or error
         if failed:
             raise failed
+
+
+def blas_threads(count: int) -> AbstractContextManager[Any]:
+    """Limit the threads of matrix products, where ``threadpoolctl`` (extra ``dev``) is installed.
+
+    Small products are slower on several threads than on one as soon as the machine has other work.
+    """
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(count, "blas")
+    return limits

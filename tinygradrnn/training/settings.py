@@ -32,7 +32,7 @@ class Settings:
     threads : int
         For matrix products. Those of a small model gain nothing from a second thread, and wait for
         each other where other programs run: up to ten times as long. One thread also rounds alike
-        whatever the number of cores.
+        whatever the number of cores. Acts where ``threadpoolctl`` is installed.
 
     Raises
     ------
