@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygradrnn import functional as F
-from tinygradrnn.analysis.results import Numbers, Result, heat_map, new_figure
+from tinygradrnn.analysis.plots import (
+    explain_hatches,
+    heat_map,
+    new_figure,
+    tick_labels,
+    write_numbers,
+)
+from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.graph import Graph
 from tinygradrnn.tensors import Tensor
 
@@ -59,16 +66,18 @@ class ContributionTable(Result):
 
     def plot(self) -> Figure:
         """The norms as a heat map, losses downwards and uses to the right."""
-        figure = new_figure(6, 5)
-        axes = figure.subplots()
         rows, columns = self.norms.shape
-        heat_map(axes, self.norms, r"$\log_{10} \|\mathrm{term}(t, k)\|$")
-        axes.set(title=f"∂L/∂{self.name}", xlabel="k, the use", ylabel="t, the loss")
-        every = 1 + columns // 20
-        labels = ["outside" if k is None else str(k) for k in self.steps]
-        axes.set_xticks(range(0, columns, every), labels[::every])
-        every = 1 + rows // 20
-        axes.set_yticks(range(0, rows, every), [str(t + 1) for t in range(0, rows, every)])
+        figure = new_figure(
+            min(3.5 + 0.45 * max(columns, 6), 12), min(2.5 + 0.35 * max(rows, 6), 10)
+        )
+        axes = figure.subplots()
+        image = heat_map(axes, self.norms)
+        axes.set(title=f"terms of ∂L/∂{self.name}", xlabel="$k$, the use", ylabel="$t$, the loss")
+        tick_labels(axes.xaxis, ["outside" if k is None else str(k) for k in self.steps])
+        tick_labels(axes.yaxis, [str(t + 1) for t in range(rows)])
+        figure.colorbar(image, ax=axes, label=r"$\|\mathrm{term}(t, k)\|$, log scale")
+        explain_hatches(figure, [self.norms], "")
+        write_numbers(axes, image, self.norms)
         return figure
 
 

@@ -1,0 +1,396 @@
+"""What the gates of a recurrent layer do over a sequence, above all over a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygradrnn.analysis.characters import CharacterTable, plot_gate
+from tinygradrnn.analysis.results import Numbers
+from tinygradrnn.arrays import TensorLike
+from tinygradrnn.graph import Graph, to_host
+from tinygradrnn.nn.modules import Module
+from tinygradrnn.nn.states import State, describe, detach, named_tensors
+from tinygradrnn.recording import Leaf, Node, Place, at
+from tinygradrnn.recording import state as current
+from tinygradrnn.tensors import Tensor, as_tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Gate(NamedTuple):
+    """The values of one gate of one layer.
+
+    Attributes
+    ----------
+    layer : str
+        As in ``Graph.layer_names``; "" outside any recurrent layer.
+    scope : str
+        What it was computed under, ``"forget gate"``; "" if its layer computed it under no scope.
+    name : str
+        Of the tensor, ``"f"``; "" if it has none.
+    values : ndarray (T, B, H), or (T, H) of a single sequence
+        NaN at steps that did not compute it.
+    """
+
+    layer: str
+    scope: str
+    name: str
+    values: Numbers
+
+    def describe(self) -> str:
+        """``forget gate (f)``."""
+        return f"{self.scope} ({self.name})" if self.scope and self.name else self.scope + self.name
+
+
+@dataclass(frozen=True, eq=False)
+class GateActivity:
+    """The gates of every recurrent layer over a sequence, see :func:`gate_activity`.
+
+    ``activity["forget gate"]``, or ``activity["f"]``, is the array of that gate.
+
+    Attributes
+    ----------
+    gates : tuple of Gate
+        In the order in which a step computes them; the named states of the cell are among them.
+    steps : tuple of int
+        The time steps.
+    texts : tuple of str or None
+        The characters read, one text for each sequence.
+    """
+
+    gates: tuple[Gate, ...]
+    steps: tuple[int, ...]
+    texts: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there is: ``("input gate (i)", "forget gate (f)", …)``."""
+        return tuple(dict.fromkeys(gate.describe() for gate in self.gates))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The recurrent layers."""
+        return tuple(dict.fromkeys(gate.layer for gate in self.gates))
+
+    def __getitem__(self, gate: str) -> Numbers:
+        return self.gate(gate).values
+
+    def gate(self, gate: str | None = None, layer: str | int | None = None) -> Gate:
+        """Find a gate.
+
+        Parameters
+        ----------
+        gate : str, optional
+            Its scope, its name, or both as in ``names``. By default the forget gate, or the first
+            one where there is none.
+        layer : str or int, optional
+            One of ``layers``, or its position. Needed where several layers have such a gate.
+
+        Raises
+        ------
+        ValueError
+            If there is no such gate, or more than one; naming those that there are.
+        """
+        if gate is None:
+            first = self.gates[0].describe()
+            gate = "forget gate" if any(g.scope == "forget gate" for g in self.gates) else first
+        if isinstance(layer, int):
+            if not -len(self.layers) <= layer < len(self.layers):
+                raise ValueError(f"layer: there are {len(self.layers)} layers, got {layer}")
+            layer = self.layers[layer]
+        elif layer is not None and layer not in self.layers:
+            raise ValueError(f"layer: {layer!r} is not one of {', '.join(self.layers)}")
+        named = [g for g in self.gates if gate in (g.scope, g.name, g.describe())]
+        if not named:
+            raise ValueError(f"gate: there is no {gate!r}; there are: {', '.join(self.names)}")
+        found = [g for g in named if layer in (None, g.layer)]
+        if len(found) != 1:
+            have = ", ".join(repr(g.layer) + ": " + g.describe() for g in found or named)
+            raise ValueError(
+                f"gate: {gate!r} with layer={layer!r} is not one gate; there are {have}"
+            )
+        return found[0]
+
+    def by_character(
+        self, gate: str | None = None, layer: str | int | None = None, unit: int | None = None
+    ) -> CharacterTable:
+        """How far each character opens a gate: the mean of what it is when that one is read.
+
+        Parameters
+        ----------
+        gate, layer
+            As of :meth:`gate`.
+        unit : int, optional
+            Of one unit; by default of the mean over all units.
+
+        Returns
+        -------
+        CharacterTable
+            From the character that opens it furthest to the one that closes it most.
+        """
+        if self.texts is None:
+            raise ValueError("by_character: which characters were read? gate_activity(…, text=…)")
+        found = self.gate(gate, layer)
+        values = found.values.reshape(len(self.steps), len(self.texts), -1)
+        size = values.shape[-1]
+        if unit is not None and not -size <= unit < size:
+            raise ValueError(f"unit: the {found.describe()} has {size} units, got {unit}")
+        open_ = values.mean(axis=-1) if unit is None else values[..., unit]
+        what = found.describe() + ("" if unit is None else f", unit {unit}")
+        return CharacterTable.of("".join(self.texts), open_.T.reshape(-1), what)
+
+    def plot(
+        self,
+        gate: str | None = None,
+        layer: str | int | None = None,
+        *,
+        sequence: int = 0,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Figure:
+        """A heat map, units upwards and time to the right, over the mean of the units.
+
+        Parameters
+        ----------
+        gate, layer
+            As of :meth:`gate`.
+        sequence : int
+            Which one of a batch.
+        start, stop : int
+            Which part of it, as in a slice; by default the first 100 steps.
+        """
+        found = self.gate(gate, layer)
+        values = found.values if found.values.ndim < 3 else found.values[:, sequence]
+        part = slice(*slice(start, start + 100 if stop is None else stop).indices(len(values)))
+        if not len(values[part]):
+            raise ValueError(f"plot: no step from {start} to {stop}; there are {len(values)}")
+        text = None if self.texts is None else self.texts[sequence][part]
+        title = " · ".join(filter(None, [found.describe(), found.layer]))
+        return plot_gate(values[part].reshape(len(values[part]), -1), self.steps[part], text, title)
+
+
+def gate_activity(
+    target: Any,
+    inputs: TensorLike = None,
+    *,
+    text: str | Sequence[str] | None = None,
+    state: State = None,
+    piece: int = 256,
+) -> GateActivity:
+    """Read the gates of every time step, from a recorded graph or by running a model.
+
+    A gate is what a cell computes under a ``scope`` (the named tensor there, else the last result),
+    or what it gives a name to: i, f, g, o, c and h of an LSTM; z, r, g and s of a GRU; of your own
+    cell whatever it names.
+
+    Parameters
+    ----------
+    target : Tensor, or a model
+        A loss or outputs, whose graph is read as it was recorded. Or a model to run:
+        ``outputs, state = model(inputs, state)``, as of ``nn.RNN``, ``nn.Stacked``,
+        ``CharacterModel``.
+    inputs : integers (T,) or (B, T), floats (T, F) or (B, T, F)
+        What the model reads. It is run without dropout, piece by piece, the state carried on: of
+        a long text only one piece is held as a graph.
+    text : str, or B of them, optional
+        The T characters that were read.
+    state : state, optional
+        Before the first step, for a batch of B.
+    piece : int
+        Steps of a piece.
+
+    Returns
+    -------
+    GateActivity
+
+    Examples
+    --------
+    ``gate_activity(rnn(x).y)["f"]`` reads a graph. Of a run that ``tinygradrnn train`` saved,
+    ``activity = gate_activity(run.model, run.vocabulary.encode(text), text=text)`` reads the gates
+    over a text, and ``print(activity.by_character("f"))`` says which characters open the gate f.
+    """
+    if inputs is None:
+        if not isinstance(target, Tensor):
+            raise TypeError(
+                f"gate_activity: give a loss or outputs (a Tensor), or a model and inputs; got a "
+                f"{type(target).__name__} alone"
+            )
+        graph = Graph(target)
+        pieces, single = [(_values(graph), graph.timesteps)], False
+    else:
+        if not callable(target):
+            raise TypeError(f"gate_activity: a {type(target).__name__} cannot read the inputs")
+        read, single = _sequence(inputs)
+        pieces = list(_run(target, read, state, piece))
+    steps = [t for _, labels in pieces for t in labels]
+    keys = dict.fromkeys(key for values, _ in pieces for key in values)
+    if not keys:
+        raise ValueError(
+            "gate_activity: no time step holds a gate. Compute it under a scope, with "
+            "tg.scope('forget gate'), or give its tensor a name, f.name = 'f'"
+        )
+    gates = tuple([Gate(*key, _joined(key, pieces, single)) for key in keys])
+    return GateActivity(gates, tuple(steps), _texts(text, gates[0], len(steps), single))
+
+
+# -------------------------------------------------------------------- reading a graph
+
+Key = tuple[str, str, str]  # layer, scope, name
+Values = dict[Key, dict[int, Numbers]]
+
+
+def _values(graph: Graph) -> Values:
+    """The values of the gates that a graph holds, at each time step."""
+    inside: dict[tuple[Any, ...], list[Node]] = {}
+    for node in graph.nodes:
+        if node.timestep is None or node.op == "parameter" or not node.shape:
+            continue
+        own = node.scope[len(node.cell or ()) :]
+        if (node.name and own) or (not node.is_leaf and (own or (node.name and not _enters(node)))):
+            layer = graph.layers.get(node)
+            inside.setdefault((layer, own, node.timestep), []).append(node)
+    found: Values = {}
+    for (layer, own, step), nodes in inside.items():
+        named = [node for node in nodes if node.name]
+        seen: dict[str, int] = {}
+        for node in named or nodes[-1:]:
+            if node.value.dtype.kind != "f":
+                continue
+            name = node.name or ""
+            seen[name] = again = seen.get(name, 0) + 1
+            name += f" ({again})" if again > 1 else ""
+            where = "" if layer is None else graph.layer_names[layer]
+            key = (where, " / ".join(own), name)
+            found.setdefault(key, {})[step] = to_host(node.value)
+    return found
+
+
+def _enters(node: Node) -> bool:
+    """Whether a node is the step's slice of a sequence, x_t."""
+    return node.op == "getitem" and node.inputs[0].timestep is None
+
+
+def _joined(key: Key, pieces: Sequence[tuple[Values, Sequence[int]]], single: bool) -> Numbers:
+    """The values of a gate at all steps: (T, B, H)."""
+    found = [values.get(key, {}) for values, _ in pieces]
+    like = next(iter(next(filter(None, found)).values()))
+    nothing = np.full(like.shape, np.nan, like.dtype)
+    rows = [
+        values.get(step, nothing)
+        for values, (_, labels) in zip(found, pieces, strict=True)
+        for step in labels
+    ]
+    ragged = {row.shape for row in rows}
+    if len(ragged) > 1:
+        raise ValueError(f"gate_activity: {' '.join(key).strip()} has several shapes, {ragged}")
+    joined = np.stack(rows)
+    return joined[:, 0] if single else joined
+
+
+def _texts(
+    text: str | Sequence[str] | None, gate: Gate, steps: int, single: bool
+) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    batch = 1 if single else gate.values.shape[1]
+    if len(texts) != batch or any(len(each) != steps for each in texts):
+        raise ValueError(
+            f"gate_activity: text must have {steps} characters for each of {batch} sequences, got "
+            f"{', '.join(str(len(each)) for each in texts)}"
+        )
+    return texts
+
+
+# -------------------------------------------------------------------- running a model
+
+
+def _sequence(inputs: TensorLike) -> tuple[Tensor, bool]:
+    """The inputs with a batch axis, and whether they had none."""
+    x = as_tensor(inputs).detach()
+    wanted = (1, 2) if x.dtype.kind in "iu" else (2, 3)
+    if x.ndim not in wanted or 0 in x.shape:
+        raise ValueError(
+            "gate_activity: inputs must be integers (T,) or (B, T), or floats (T, F) or (B, T, F), "
+            f"got {x.dtype} {x.shape}"
+        )
+    single = x.ndim == wanted[0]
+    return (x.reshape(1, *x.shape) if single else x), single
+
+
+def _run(model: Any, x: Tensor, start: State, piece: int) -> Iterator[tuple[Values, list[int]]]:
+    """The gates of each piece of a sequence."""
+    if piece < 1:
+        raise ValueError(f"gate_activity: piece must be at least 1, got {piece}")
+    total = x.shape[1]
+    carried = start
+    with _recording(model):
+        for begin in range(0, total, piece):
+            part = Tensor(Leaf(x.data[:, begin : begin + piece]))
+            outputs, carried = _called(model, part, carried)
+            graph = Graph(outputs, *[tensor for _, tensor in named_tensors(carried)])
+            if total > piece and _runs_backwards(graph):
+                raise ValueError(
+                    "gate_activity: the model also reads backwards, so it cannot read piece by "
+                    f"piece; piece={total} reads all at once"
+                )
+            steps = range(begin + 1, begin + part.shape[1] + 1)
+            shifted = {
+                key: {t + begin: value for t, value in values.items()}
+                for key, values in _values(graph).items()
+            }
+            del graph, outputs
+            carried = detach(carried)
+            yield shifted, list(steps)
+
+
+def _called(model: Any, x: Tensor, before: State) -> tuple[Tensor, State]:
+    result = model(x, before)
+    try:
+        outputs, after = result
+    except (TypeError, ValueError):
+        after = outputs = None
+    if not isinstance(outputs, Tensor) or after is None or isinstance(result, Tensor):
+        raise TypeError(
+            f"gate_activity: {type(model).__name__} gave {describe(result)}, expected (outputs, "
+            "state). For a model that hands on no state give what it computed: "
+            "gate_activity(model(x))"
+        )
+    return outputs, after
+
+
+def _runs_backwards(graph: Graph) -> bool:
+    """Whether some layer reads a later step before an earlier one."""
+    latest: dict[int, int] = {}
+    for node, layer in graph.layers.items():
+        step = node.timestep or 0
+        if step < latest.get(layer, step):
+            return True
+        latest[layer] = step
+    return False
+
+
+@contextmanager
+def _recording(model: Any) -> Iterator[None]:
+    """Record all that the model computes, dropout off: also of frozen weights, under no_grad."""
+    known = isinstance(model, Module)
+    frozen = [p.node for p in model.parameters() if not p.requires_grad] if known else []
+    training = known and model.training
+    try:
+        for leaf in frozen:
+            leaf.requires_grad = True
+        if training:
+            model.eval()
+        with at(Place(debugging=current.place.debugging)):
+            yield
+    finally:
+        for leaf in frozen:
+            leaf.requires_grad = False
+        if training:
+            model.train()
