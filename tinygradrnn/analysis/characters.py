@@ -130,9 +130,10 @@ def plot_gate(values: Numbers, steps: Sequence[int], text: str | None, title: st
     mean, spread = np.full((2, count), np.nan)
     mean[seen], spread[seen] = np.nanmean(values[seen], 1), np.nanstd(values[seen], 1)
     lower.fill_between(range(count), mean - spread, mean + spread, color=PALE, label="± spread")
-    lower.plot(mean, ".-", color=INK, linewidth=1, markersize=4, label="mean over the units")
+    lower.plot(mean, ".-", color=INK, linewidth=1, markersize=4, label="mean")
     lower.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
     lower.grid(axis="x", color=PALE)
+    lower.set_ylabel("over the units")
     lower.legend(fontsize=8, ncols=2, loc="best")
     if text is None:
         lower.set_xlabel("time step $t$")

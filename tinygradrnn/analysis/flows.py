@@ -220,6 +220,7 @@ def _states(graph: Graph) -> dict[StateKey, dict[int, Node]]:
         for source in node.inputs
         if None not in (node.timestep, source.timestep)
         and node.timestep != source.timestep
+        and source.shape  # a running total of the losses is no state
         and not source.is_leaf
         and graph.layers.get(source) == graph.layers.get(node)
     }

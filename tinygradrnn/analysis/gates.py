@@ -14,7 +14,7 @@ from tinygradrnn.analysis.results import Numbers
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.graph import Graph, to_host
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.states import State, describe, detach, named_tensors
+from tinygradrnn.nn.states import State, describe, detach, map_state, named_tensors
 from tinygradrnn.recording import Leaf, Node, Place, at
 from tinygradrnn.recording import state as current
 from tinygradrnn.tensors import Tensor, as_tensor
@@ -42,6 +42,11 @@ class Gate(NamedTuple):
     scope: str
     name: str
     values: Numbers
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What it answers to."""
+        return self.scope, self.scope.rpartition(" / ")[2], self.name, self.describe()
 
     def describe(self) -> str:
         """``forget gate (f)``."""
@@ -106,7 +111,7 @@ class GateActivity:
             layer = self.layers[layer]
         elif layer is not None and layer not in self.layers:
             raise ValueError(f"layer: {layer!r} is not one of {', '.join(self.layers)}")
-        named = [g for g in self.gates if gate in (g.scope, g.name, g.describe())]
+        named = [g for g in self.gates if gate in g.called]
         if not named:
             raise ValueError(f"gate: there is no {gate!r}; there are: {', '.join(self.names)}")
         found = [g for g in named if layer in (None, g.layer)]
@@ -258,6 +263,8 @@ def _values(graph: Graph) -> Values:
     found: Values = {}
     for (layer, own, step), nodes in inside.items():
         named = [node for node in nodes if node.name]
+        if graph.layers and layer is None and not named:  # what a module between the layers does
+            continue
         seen: dict[str, int] = {}
         for node in named or nodes[-1:]:
             if node.value.dtype.kind != "f":
@@ -329,7 +336,7 @@ def _run(model: Any, x: Tensor, start: State, piece: int) -> Iterator[tuple[Valu
     if piece < 1:
         raise ValueError(f"gate_activity: piece must be at least 1, got {piece}")
     total = x.shape[1]
-    carried = start
+    carried = None if start is None else map_state(lambda part: as_tensor(part).detach(), start)
     with _recording(model):
         for begin in range(0, total, piece):
             part = Tensor(Leaf(x.data[:, begin : begin + piece]))

@@ -196,8 +196,10 @@ class JacobianProducts(Result):
             label = "exactly 0"
             axes.plot(none, 0 * none + 0.02, "x", color=INK, transform=rug, label=label)
         axes.set_yscale("log")
-        axes.set_title("against the distance", fontsize=10, loc="left")
-        axes.set(xlabel="$t - k$, steps", ylabel=r"$\|\partial s_t/\partial s_k\|$")
+        axes.set_title(
+            r"$\|\partial s_t/\partial s_k\|$ against the distance", fontsize=10, loc="left"
+        )
+        axes.set_xlabel("$t - k$, steps")
         axes.legend(fontsize=8)
         whole_numbers(axes, x=True)
 

@@ -164,7 +164,7 @@ def write_numbers(
     box = axes.get_window_extent()
     rows, columns = values.shape
     points = 72 / figure.dpi
-    wide = box.width * points / max(columns, 1) >= longest * SMALL * 0.62 + 2
+    wide = box.width * points / max(columns, 1) >= longest * SMALL * 0.62 + 5
     if not (wide and box.height * points / max(rows, 1) >= SMALL * 1.5):
         return
     for row, column in np.ndindex(rows, columns):
@@ -172,7 +172,7 @@ def write_numbers(
             continue
         value = values[row, column]
         special = value == 0 or np.isnan(value)
-        dark = not special and luminance(image.to_rgba(value)) < 0.4
+        dark = not special and luminance(image.to_rgba(value)) < 0.2  # white is then the clearer
         axes.text(
             column,
             row,
@@ -181,7 +181,7 @@ def write_numbers(
             va="center",
             fontsize=SMALL,
             color="white" if dark else INK,
-            bbox={"facecolor": PALE, "linewidth": 0, "pad": 0.8} if special else None,
+            bbox={"facecolor": PALE, "linewidth": 0, "pad": 1.5} if special else None,
         )
 
 
@@ -228,45 +228,16 @@ def line_styles(count: int, points: int) -> list[dict[str, Any]]:
 
 
 def label_lines(axes: Axes) -> None:
-    """Write the label of every line at its right end, moved up or down where they would touch."""
-    figure: Any = axes.figure
-    low, high = np.array(axes.get_ylim())
-    transform = axes.yaxis.get_transform()
-    bottom, top = transform.transform([low, high])
-    ends = []
-    for line in axes.lines:
+    """A legend beside the lines, in the order in which they end, the highest first."""
+
+    def end(line: Any) -> float:
         ys = np.asarray(line.get_ydata(), dtype="float64")
         seen = ys[np.isfinite(ys)]
-        if seen.size:
-            height = float(transform.transform([seen[-1]])[0] - bottom) / (top - bottom)
-            ends.append((min(max(height, 0), 1), line))
-    ends.sort(key=lambda end: end[0])
-    gap = 13 / (figure.get_figheight() * 72 * 0.75)
-    places = _spread([height for height, _ in ends], gap)
-    for (height, line), place in zip(ends, places, strict=True):
-        axes.annotate(
-            str(line.get_label()),
-            xy=(1, height),
-            xytext=(1.04, place),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            fontsize=9,
-            color=INK,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "shrinkB": 0},
-        )
+        return float(seen[-1]) if seen.size else -np.inf
 
-
-def _spread(heights: list[float], gap: float) -> list[float]:
-    """Rising numbers moved apart to at least a gap, and back below 1 if they came above it."""
-    places: list[float] = []
-    for height in heights:
-        places.append(max(height, places[-1] + gap) if places else height)
-    ceiling = 1.0
-    for n in reversed(range(len(places))):
-        places[n] = min(places[n], ceiling)
-        ceiling = places[n] - gap
-    return places
+    lines = sorted(axes.lines, key=end, reverse=True)
+    look = {"frameon": False, "handlelength": 4.5, "fontsize": 9}
+    axes.legend(handles=lines, loc="center left", bbox_to_anchor=(1.01, 0.5), **look)
 
 
 # -------------------------------------------------------------------- axes

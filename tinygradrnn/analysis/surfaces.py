@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinygradrnn.analysis.plots import COLOURS, INK, PALE, new_figure
+from tinygradrnn.analysis.plots import COLOURS, INK, MUTED, PALE, new_figure
 from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
@@ -86,7 +86,8 @@ class LossSurface(Result):
         grid = np.meshgrid(self.xs, self.ys)
         look = {"cmap": COLOURS, "edgecolor": INK, "linewidth": 0.15, "rcount": 60, "ccount": 60}
         solid = axes.plot_surface(*grid, values.T, **look)
-        axes.set(xlabel=self.names[0], ylabel=self.names[1])
+        axes.set_xlabel(self.names[0], labelpad=8)
+        axes.set_ylabel(self.names[1], labelpad=8)
         figure.colorbar(solid, ax=axes, label=label, shrink=0.7, pad=0.1)
 
     def _contours(self, figure: Figure, values: Numbers, label: str, path: Any) -> None:
@@ -106,9 +107,10 @@ class LossSurface(Result):
         if path is not None:
             along = {**strong, "linestyle": "-", "marker": "." if len(path) <= 200 else ""}
             axes.plot(*path.T, linewidth=1.2, markersize=4, label="descent", **along)
-            axes.plot(*path[0], "o", markersize=8, label="its start", **strong)
-            axes.plot(*path[-1], "s", markersize=8, label="its end", **strong)
-            axes.legend(fontsize=8)
+            edge: dict[str, Any] = {"markersize": 8, "markeredgecolor": INK, "linestyle": "none"}
+            axes.plot(*path[0], marker="o", color="white", label="its start", **edge)
+            axes.plot(*path[-1], marker="s", color=MUTED, label="its end", **edge)
+        axes.legend(fontsize=8)
         axes.set(xlim=(min(self.xs), max(self.xs)), ylim=(min(self.ys), max(self.ys)))
         axes.set(xlabel=self.names[0], ylabel=self.names[1])
 
