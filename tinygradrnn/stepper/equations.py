@@ -72,7 +72,7 @@ def equations(graph: Graph) -> dict[Node, Equations]:
 def _own(node: Node, lines: Mapping[str, str]) -> tuple[str, ...]:
     """The key that a node's name or scope says, if any."""
     depth = len(node.cell or ())
-    names = (node.name, *reversed(node.scope[depth:]))
+    names = (node.name or "", *reversed(node.scope[depth:]))
     return tuple([name for name in names if name in lines][:1])
 
 
