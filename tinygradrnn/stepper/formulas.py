@@ -1,7 +1,8 @@
 """The formula of an operation and of its gradient, in symbols and with numbers.
 
-The formula of a gradient is not written down anywhere: the gradient rule is run on symbols' stand-
-ins while a :class:`~tinygradrnn.recording.Watch` notes what it computes, and that is written.
+The formulas of gradients stand nowhere, so they cannot differ from the rules: a rule is run once
+while a :class:`~tinygradrnn.recording.Watch` notes which operations it applies, and these are
+written in the notation of :mod:`tinygradrnn.stepper.notation`.
 """
 
 from __future__ import annotations
