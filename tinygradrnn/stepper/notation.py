@@ -65,12 +65,12 @@ def write(tree: Tree, names: Mapping[str, Text]) -> Text:
 
 
 def number(value: Any, digits: int = 6) -> str:
-    """A number as it is written in a formula: −0.5, ∞."""
+    """A number as it is written in a formula: −0.5, ∞; −0.0 as 0."""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, int):
         return str(value).replace("-", "−")
-    text = f"{value:.{digits}g}".replace("inf", "∞").replace("nan", "NaN")
+    text = f"{value + 0.0:.{digits}g}".replace("inf", "∞").replace("nan", "NaN")
     return text.replace("-", "−").replace("e−0", "e−").replace("e+0", "e+")
 
 
