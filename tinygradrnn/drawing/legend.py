@@ -90,8 +90,10 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
         found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: drawn once, {use}"))
     found += [Entry(None, 0.0, note) for note in diagram.notes]
     if diagram.gradients:
-        thick = "numbers, thickness of weights" if diagram.rolls else "numbers, thickness"
-        found.append(Entry(None, 0.0, f"arrows run forward · {thick}: ‖∂L/∂·‖, — none"))
+        text = "arrows run forward · numbers, thickness: ‖∂L/∂·‖, — none"
+        if diagram.rolls:
+            text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
+        found.append(Entry(None, 0.0, text))
         if look.largest > 0:
             power = math.floor(math.log10(look.largest))
             marks = [(10.0 ** (power + step), _power(power + step)) for step in (-4, -2, 0)]

@@ -66,7 +66,7 @@ class RolledStage(Stage):
     """
 
     def _place_columns(self) -> float:
-        self.gap = max((width(w.when, SMALL) for w in self.diagram.wires), default=0.0) + 26
+        self.gap = self._room_for_when()
         self.entries = {box for roll in self.diagram.rolls for box in roll.entries.values()}
         self.late -= self.entries
         self.drawn |= self.entries
@@ -86,6 +86,13 @@ class RolledStage(Stage):
             self.place[template.steps[0]] = (n, x, height)
             x += self.placed[n].width + self.around[n].right
         return x
+
+    def _room_for_when(self) -> float:
+        """How far what follows the steps stands off, for the text on the way there."""
+        texts: dict[int, dict[str, None]] = {}
+        for wire in self.diagram.wires:
+            texts.setdefault(wire.source, {})[wire.when] = None
+        return max((width(", ".join(each), SMALL) for each in texts.values()), default=0.0) + 26
 
     def step_name(self, step: Step) -> str:
         """What is written above a step."""
@@ -258,6 +265,7 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     source = stage.step_of(wire.source)
     if source is not None and wire.value is not None:
         start, points, _ = stage.origins[source, wire.value]
+        _tell_last(stage, wire.value, source, points[-1][1])
     else:
         x, wide = stage.label_x[n], stage.label_width[n]
         if backward:
@@ -265,6 +273,7 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
             x = right + stage.around[n].right + BESIDE_STATE + wide / 2
             stage.right = max(stage.right, x + wide / 2)
         start = stage.draw_origin(wire.source, x, y, wide)
+        label = x + (-wide if backward else wide) / 2
         first = stage.scene.shapes[start]
         points = ((first.x + (-first.width if backward else first.width) / 2, y),)
     end = (box.x + (box.width if backward else -box.width) / 2, y)
@@ -272,8 +281,16 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     stage.scene.lines.append(
         Line(way, start, shape, colour, thick, "lane", wire.when, arrow=True, dashed=True)
     )
-    x = way[-1][0] - 26 if source is not None else points[-1][0] + (-24 if backward else 24)
+    x = way[-1][0] - 26 if source is not None else label + (-24 if backward else 24)
     stage.scene.texts.append(Text(x, y + 11, wire.when, SMALL, stage.theme.muted))
+
+
+def _tell_last(stage: RolledStage, state: int, step: Step, y: float) -> None:
+    """That the next phase starts with what the last step of this one hands on."""
+    n, x, _ = stage.place[step]
+    x += stage.placed[n].width + stage.around[n].right + 22
+    when = "t = 1" if stage.diagram.states[state].backward else "t = T"
+    stage.scene.texts.append(Text(x, y + 11, when, SMALL, stage.theme.muted))
 
 
 def _elbow(points: tuple[Point, ...], end: Point) -> tuple[Point, ...]:

@@ -219,7 +219,8 @@ class _RolledBuilder(Builder):
 class _Bundle:
     """A wire of the rolled picture, while the likes of all steps are being put together.
 
-    ``uses`` holds for each target, for each time that one step reads, the terms of all steps.
+    ``uses`` holds for each target, for each time that one step reads, the terms of all steps;
+    ``read`` the labels of the steps whose values are read outside of all.
     """
 
     source: int
@@ -227,6 +228,7 @@ class _Bundle:
     value: int | None
     when: str = ""
     uses: dict[int, list[list[Term]]] = field(default_factory=dict)
+    read: set[int] = field(default_factory=set)
 
     def add(self, target: int, nth: int, terms: Sequence[Term]) -> None:
         """What the ``nth`` reading of a target sends back."""
@@ -264,7 +266,7 @@ class _Merger:
     def diagram(self, values: bool) -> Diagram:
         """The rolled picture without sizes."""
         steps = tuple(self.patterns.chosen[phase] for phase in sorted(self.patterns.chosen))
-        notes = ["solid loop: on to the next step", "dashed: not at every step"]
+        notes = ["loop: on to the next step · dashed: not at every step"]
         if values:
             shown = ", ".join(str(step.label) for step in steps)
             notes.append(f"values: those of t = {shown}")
@@ -289,12 +291,14 @@ class _Merger:
 
     def _stand_ins(self) -> set[int]:
         """Boxes of leaves that the chosen step has operations in the place of."""
+        chosen = set(self.patterns.chosen.values())
+        kept = {(b.step.phase, b.slot) for b in self.old.boxes if b.step in chosen and b.step}
         found = set()
-        for node, box in self.builder.box_of.items():
+        for node, k in self.builder.box_of.items():
             if node in self.reading.step and self.patterns.stands_in(node):
-                chosen = self.patterns.by_slot[self.patterns.chosen[self.reading.step[node].phase]]
-                if self.reading.slot[node] not in chosen:
-                    found.add(box)
+                step, slot = self.reading.step[node], self.old.boxes[k].slot
+                if (step.phase, slot) not in kept:
+                    found.add(k)
         return found
 
     def _merge_boxes(self) -> None:
@@ -414,19 +418,19 @@ class _Merger:
         """To what follows the steps, or between boxes outside of them."""
         bundle = self._bundle(self.new[wire.source], wire, None, "out")
         seen: Counter[tuple[int, Step | None]] = Counter()
-        phase = self.old.boxes[wire.source].step
-        steps = set()
         for target, terms in zip(wire.targets, uses, strict=True):
             for node, at in terms:
                 source = node if at is None else node.inputs[at]
                 step = self.reading.step.get(source)
-                steps.add(step)
+                if step is not None:
+                    bundle.read.add(step.label)
                 bundle.add(self.new[target], seen[target, step], [(node, at)])
                 seen[target, step] += 1
             if not terms:
                 bundle.add(self.new[target], 0, [])
-        if phase is not None:
-            bundle.when = self._when(phase.phase, {s.label for s in steps if s is not None})
+        origin = self.old.boxes[wire.source].step
+        if origin is not None:
+            bundle.when = self._when(origin.phase, bundle.read)
 
     def _when(self, phase: int, read: set[int]) -> str:
         """``t = T``, ``every t``, ``t = 1, 2`` or ``4 of 9 steps``."""
@@ -468,14 +472,8 @@ def _measured(graph: Graph, diagram: Diagram, merged: _Merger) -> Diagram:
     rolls = tuple(
         roll._replace(histories=tuple(histories[roll.step.phase])) for roll in diagram.rolls
     )
-    note = "numbers at weights: ‖Σ‖ over all uses"
     return replace(
-        diagram,
-        boxes=tuple(boxes),
-        wires=tuple(wires),
-        rolls=rolls,
-        gradients=True,
-        notes=(*diagram.notes, note),
+        diagram, boxes=tuple(boxes), wires=tuple(wires), rolls=rolls, gradients=True
     )
 
 
