@@ -119,7 +119,7 @@ def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
 def _tell_when(stage: Stage, line: Incoming) -> None:
     """At which steps a line leaves a rolled one."""
     when = ", ".join(dict.fromkeys(wire.when for wire in line.wires))
-    x = stage.right + stage.gap - 10
+    x = stage.right + stage.gap - 14
     above = line.y + ABOVE_LANE + 2
     stage.scene.texts.append(Text(x, above, when, SMALL, stage.theme.muted, align="right"))
 

@@ -61,9 +61,10 @@ def _draw(
     theme = look.theme
     heads = _heads(diagram, roll)
     y = top - ROW / 2
-    scene.texts.append(
-        Text(x, y, "‖∂L/∂state‖ at each step", NUMBER, theme.ink, bold=True, align="left")
-    )
+    title = "‖∂L/∂state‖ at each step"
+    if len(diagram.rolls) > 1:
+        title += f", loop {diagram.rolls.index(roll) + 1}"
+    scene.texts.append(Text(x, y, title, NUMBER, theme.ink, bold=True, align="left"))
     names = ["…" if label is None else f"t = {label}" for label in rows]
     columns = [names, *([_cell(h.sizes, label) for label in rows] for h in roll.histories)]
     for n, (head, cells) in enumerate(zip(["", *heads], columns, strict=True)):

@@ -7,6 +7,7 @@ loop ends at a box that stands for the state one step before; the initial state 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from tinygradrnn.drawing.frames import Branch, Placed, Point
@@ -17,7 +18,7 @@ from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.template import Template
-from tinygradrnn.drawing.text import at_step, number, width
+from tinygradrnn.drawing.text import at_step, width
 
 LEVEL = 24.0  # from one loop to the next, above or below the step
 TURN = 16.0  # from a step, or from one loop, to the next upright piece
@@ -96,7 +97,8 @@ class RolledStage(Stage):
 
     def step_name(self, step: Step) -> str:
         """What is written above a step."""
-        return "step t"
+        several = len(self.templates) > 1
+        return f"loop {self.place[step][0] + 1}, step t" if several else "step t"
 
     def entry(self, n: int, state: int) -> int:
         """The box of what a state was one step before."""
@@ -134,7 +136,9 @@ class RolledStage(Stage):
         """Nest the loops: the upper half above the step, from the top down; the others below."""
         template, placed = self.templates[n], self.placed[n]
         heights = {k: placed.entries[i] for i, k in enumerate(template.states)}
-        order = sorted((k for k in heights if k in self.diagram.rolls[n].entries), key=heights.get)
+        order = sorted(
+            (k for k in heights if k in self.diagram.rolls[n].entries), key=lambda k: heights[k]
+        )
         upper = order[len(order) // 2 :][::-1]
         lower = order[: len(order) // 2]
         around = Around({}, TURN, TURN, 0.0)
@@ -180,15 +184,13 @@ def _lowered(placed: Placed, by: float) -> Placed:
 
 def draw_loops(stage: RolledStage) -> None:
     """Every state: into the step, back to its beginning, and the initial one."""
-    for n, template in enumerate(stage.templates):
-        for state in template.states:
-            if state in stage.around[n].tracks:
-                _draw_state(stage, n, state)
-    for n, template in enumerate(stage.templates):
-        for state in template.states:
-            if state in stage.around[n].tracks:
-                for wire in stage.starts(n, state):
-                    _draw_start(stage, wire, n, state)
+    states = [(n, k) for n, around in enumerate(stage.around) for k in sorted(around.tracks)]
+    for n, state in states:
+        _draw_entry(stage, n, state)
+        _draw_loop(stage, n, state)
+    for n, state in states:
+        for wire in stage.starts(n, state):
+            _draw_start(stage, wire, n, state)
     _name_loops(stage)
 
 
@@ -199,7 +201,8 @@ def _heights(stage: RolledStage, n: int, state: int) -> tuple[float, float, floa
     return x, x + placed.width, y, y + placed.entries[template.states.index(state)]
 
 
-def _draw_state(stage: RolledStage, n: int, state: int) -> None:
+def _draw_entry(stage: RolledStage, n: int, state: int) -> None:
+    """The state one step before, and its way to what reads it."""
     left, right, base, y = _heights(stage, n, state)
     template, placed = stage.templates[n], stage.placed[n]
     track = stage.around[n].tracks[state]
@@ -207,12 +210,8 @@ def _draw_state(stage: RolledStage, n: int, state: int) -> None:
     colour, thick = stage.look.lanes[state].line, stage.look.lane(None)
     entry = stage.entry(n, state)
     wide, high = stage.look.size(stage.diagram.boxes[entry])
-    at, turn = left - track.left, right + track.right
-    border = left
-    if backward:
-        at, turn, border = turn, at, right
-    shape = stage.shape[entry] = stage.scene.shape(stage.look.shape(entry, at, y, wide, high))
-
+    x, border = (right + track.right, right) if backward else (left - track.left, left)
+    shape = stage.shape[entry] = stage.scene.shape(stage.look.shape(entry, x, y, wide, high))
     (wire,) = stage.diagram.wires_from[entry]
     net = template.net_of["entry", state]
     terms = stage.served(template, wire, net)
@@ -222,34 +221,40 @@ def _draw_state(stage: RolledStage, n: int, state: int) -> None:
         level = all(py + base == y for _, py in branch.points)
         return Style(colour, thick, "lane") if level else Style(colour, stage.look.branch(None))
 
-    side = wide / 2 if not backward else -wide / 2
-    origin = ((at + side, y), (border, y))
-    stamp = Stamp(stage.scene, left, base, shape, ends, style, origin, stage.tooltip(entry))
+    way = ((x + (-wide if backward else wide) / 2, y), (border, y))
+    stamp = Stamp(stage.scene, left, base, shape, ends, style, way, stage.tooltip(entry))
     stamp.draw(placed.nets[net])
 
-    step = template.steps[0]
+
+def _draw_loop(stage: RolledStage, n: int, state: int) -> None:
+    """From where the state leaves the step around it to its entry; a dot where it also leads on."""
+    left, right, base, y = _heights(stage, n, state)
+    track = stage.around[n].tracks[state]
+    colour, thick = stage.look.lanes[state].line, stage.look.lane(None)
+    entry = stage.shape[stage.entry(n, state)]
+    box = stage.scene.shapes[entry]
+    turn = left - track.left if stage.diagram.states[state].backward else right + track.right
+    step = stage.templates[n].steps[0]
     start, points, _ = stage.origins[step, state]
-    others = [w for w in stage.diagram.wires if w.value == state and w.state != state]
-    leads_on = any(stage.step_of(w.source) == step and _leaves(stage, w) for w in others)
     points = (*points[:-1], (turn, y))
-    tooltip = " ".join(stage.diagram.boxes[entry].text)
-    if leads_on:
+    tooltip = " ".join(box.text)
+    if any(_leads_on(stage, wire, step) for wire in stage.diagram.wires if wire.value == state):
         dot = stage.scene.dot(turn, y, 1.7 + thick / 2, colour)
         stage.scene.lines.append(Line(points, start, dot, colour, thick, "lane", tooltip))
         stage.origins[step, state] = Origin(dot, ((turn, y),), lane=True)
         start, points = dot, ((turn, y),)
     level = base + track.level
-    end = y + (high / 2 if track.up else -high / 2)
-    way = (*points, (turn, level), (at, level), (at, end))
+    end = y + (box.height if track.up else -box.height) / 2
+    way = (*points, (turn, level), (box.x, level), (box.x, end))
     stage.scene.lines.append(
-        Line(way, start, shape, colour, thick, "lane", f"{tooltip}, next step", arrow=True)
+        Line(way, start, entry, colour, thick, "lane", f"{tooltip}, next step", arrow=True)
     )
 
 
-def _leaves(stage: RolledStage, wire: Wire) -> bool:
-    """Whether a wire leaves its step by the lane of its state."""
-    step = stage.step_of(wire.source)
-    assert step is not None
+def _leads_on(stage: RolledStage, wire: Wire, step: Step) -> bool:
+    """Whether a wire leaves the step where its state does, for somewhere else than the loop."""
+    if stage.step_of(wire.source) != step or wire.state == wire.value:
+        return False
     if any(stage.step_of(target) == step for target in wire.targets):
         return False
     return stage.templates[stage.place[step][0]].exits(stage.diagram, wire).kind == "exit"
@@ -306,7 +311,7 @@ def _name_loops(stage: RolledStage) -> None:
     upright = sorted(
         (x1, min(y1, y2), max(y1, y2))
         for line in stage.scene.lines
-        for (x1, y1), (x2, y2) in zip(line.points, line.points[1:], strict=False)
+        for (x1, y1), (x2, y2) in pairwise(line.points)
         if x1 == x2
     )
     for n, roll in enumerate(stage.diagram.rolls):
@@ -328,9 +333,5 @@ def _free(taken: list[float], left: float, right: float, half: float) -> float:
     """The middle of a free stretch of a line, as near to the middle of the line as can be."""
     middle = (left + right) / 2
     stops = [left, *sorted(x for x in taken if left < x < right), right]
-    found = [
-        min(max(middle, a + half), b - half)
-        for a, b in zip(stops, stops[1:], strict=False)
-        if b - a >= 2 * half
-    ]
+    found = [min(max(middle, a + half), b - half) for a, b in pairwise(stops) if b - a >= 2 * half]
     return min(found, key=lambda x: abs(x - middle), default=middle)

@@ -15,9 +15,10 @@ from typing import Any
 from tinygradrnn.drawing.building import build
 from tinygradrnn.drawing.contract import LEVELS
 from tinygradrnn.drawing.dot import to_dot
+from tinygradrnn.drawing.patterns import INSTEAD
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.render import DrawingError, RendererNotFoundError, render
-from tinygradrnn.drawing.rolling import INSTEAD, build_rolled
+from tinygradrnn.drawing.rolling import build_rolled
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.template import fits_time_axis
 from tinygradrnn.drawing.theme import THEMES, Theme
@@ -98,7 +99,9 @@ def _rolled(
     graph: Graph, level: str, values: bool, gradients: bool, steps: object, theme: Theme
 ) -> Drawing:
     if steps is not None:
-        raise ValueError("steps: a rolled picture draws one step for all; leave steps or rolled out")
+        raise ValueError(
+            "steps: a rolled picture draws one step for all; leave steps or rolled out"
+        )
     diagram = build_rolled(graph, level=level, values=values, gradients=gradients)
     if not fits_time_axis(diagram, theme):
         raise ValueError(

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from tinygradrnn.drawing.building import Builder
 from tinygradrnn.drawing.bundle import bundle_weights
 from tinygradrnn.drawing.naming import index_from_t
-from tinygradrnn.drawing.reading import Reading, Slot
+from tinygradrnn.drawing.patterns import INSTEAD, Patterns
+from tinygradrnn.drawing.reading import Reading
 from tinygradrnn.drawing.records import (
     EVERY,
     Box,
@@ -30,8 +30,6 @@ from tinygradrnn.drawing.sizes import Term, measure
 from tinygradrnn.drawing.text import at_step
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import Node
-
-INSTEAD = "Draw it without rolled=True"
 
 
 def build_rolled(
@@ -78,119 +76,7 @@ def _odd_one(reading: Reading) -> str:
     return "a state is computed in one way at some steps and in another way at others"
 
 
-# ---------------------------------------------------------------- patterns
-
-
-class Patterns:
-    """Which steps are recorded alike.
-
-    Attributes
-    ----------
-    head : dict of Step to Step
-        The step that stands for it, of the same pattern.
-    rows : dict of Step to list of Node
-        What each step records, in order.
-    chosen : dict of int to Step
-        For each phase the head with the most operations; of several, that of the most steps.
-    """
-
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
-        self.rows: dict[Step, list[Node]] = {step: [] for step in reading.steps}
-        for node in reading.nodes:
-            if node in reading.step:
-                self.rows[reading.step[node]].append(node)
-        heads: dict[Hashable, Step] = {}
-        self.head = {
-            step: heads.setdefault((step.phase, self._signature(step)), step)
-            for step in reading.steps
-        }
-        self.chosen: dict[int, Step] = {}
-        sizes = Counter(self.head.values())
-        for step in sorted(sizes, key=lambda s: (self._operations(s), sizes[s], s.label)):
-            self.chosen[step.phase] = step
-
-    def _signature(self, step: Step) -> Hashable:
-        reading = self.reading
-        found = []
-        for node in self.rows[step]:
-            sources = []
-            for source in node.inputs:
-                there = reading.step.get(source)
-                if there is None:
-                    sources.append((None, 0, source.order))
-                else:
-                    away = there.label - step.label
-                    sources.append((there.phase, away, reading.slot[source]))
-            found.append((reading.slot[node], node.op, node.shape, tuple(sources)))
-        return tuple(found)
-
-    def _operations(self, step: Step) -> int:
-        return sum(not node.is_leaf for node in self.rows[step])
-
-    @cached_property
-    def likes(self) -> dict[Node, list[Node]]:
-        """For each node of a head its likes in all steps of the pattern."""
-        found: dict[Node, list[Node]] = {}
-        for step, head in self.head.items():
-            for node, like in zip(self.rows[head], self.rows[step], strict=True):
-                found.setdefault(node, []).append(like)
-        return found
-
-    def steps_like(self, head: Step) -> list[Step]:
-        """All steps of a pattern."""
-        return [step for step, other in self.head.items() if other == head]
-
-    def stands_in(self, node: Node) -> bool:
-        """Whether a leaf stands where the chosen step has operations.
-
-        What needs no gradient is not recorded: 0.9 h₀, say, is one leaf.
-        """
-        step = self.reading.step[node]
-        chosen = self.by_slot[self.chosen[step.phase]]
-        if not node.is_leaf or node.requires_grad:
-            return False
-        like = chosen.get(self.reading.slot[node])
-        if like is not None:
-            return not like.is_leaf
-        sources = [
-            chosen[slot].inputs[at]
-            for reader, at in self.reading.readers[node]
-            if (slot := self.reading.slot.get(reader)) in chosen
-            and len(chosen[slot].inputs) == len(reader.inputs)
-        ]
-        return bool(sources) and all(s in self.reading.step and not s.is_leaf for s in sources)
-
-    @cached_property
-    def by_slot(self) -> dict[Step, dict[Slot, Node]]:
-        """The nodes of every head, by slot."""
-        slot = self.reading.slot
-        return {head: {slot[n]: n for n in self.rows[head]} for head in set(self.head.values())}
-
-    @cached_property
-    def excused(self) -> set[Step]:
-        """Heads that lack operations only because nothing there needs a gradient."""
-        return {
-            head
-            for head in set(self.head.values())
-            if any(self.stands_in(node) for node in self.rows[head])
-        }
-
-    def check(self) -> None:
-        """Refuse steps that have less in common than not."""
-        for step in sorted(set(self.head.values())):
-            chosen = self.chosen[step.phase]
-            own = [n for n in self.rows[step] if not n.is_leaf]
-            known = self.by_slot[chosen]
-            shared = sum(
-                (s := self.reading.slot[n]) in known and known[s].op == n.op for n in own
-            )
-            if 2 * shared < len(own):
-                raise ValueError(
-                    f"rolled: steps {step.label} and {chosen.label} do different things "
-                    f"({shared} of {len(own)} operations are alike), so that no one step can "
-                    f"stand for all. {INSTEAD}"
-                )
+# ---------------------------------------------------------------- one step of each pattern
 
 
 class _RolledBuilder(Builder):
@@ -203,9 +89,7 @@ class _RolledBuilder(Builder):
         self.patterns.check()
         heads = sorted(set(self.patterns.head.values()))
         super().__init__(graph, reading, level, heads, True, values)
-        alias = {
-            like: node for node, likes in self.patterns.likes.items() for like in likes
-        }
+        alias = {like: node for node, likes in self.patterns.likes.items() for like in likes}
         self.same = alias | {n: alias.get(m, m) for n, m in reading.same.items()}
 
     def _find_folds(self) -> tuple[list[Fold], dict[Step, int]]:
@@ -276,7 +160,9 @@ class _Merger:
             wires=tuple(bundle.wire() for bundle in self.wires),
             steps=steps,
             notes=(*self.old.notes, *notes),
-            rolls=tuple(Roll(step, self.labels(step.phase), self.entries_of(step)) for step in steps),
+            rolls=tuple(
+                Roll(step, self.labels(step.phase), self.entries_of(step)) for step in steps
+            ),
         )
 
     def labels(self, phase: int) -> tuple[int, ...]:
@@ -344,7 +230,9 @@ class _Merger:
     def _add_entries(self) -> None:
         """A box for each state as it was one step before."""
         slots = {
-            (self.old.boxes[w.targets[0]].step, w.state) for w in self.old.wires if w.state is not None
+            (self.old.boxes[w.targets[0]].step, w.state)
+            for w in self.old.wires
+            if w.state is not None
         }
         found = sorted({(step.phase, k) for step, k in slots if step is not None and k is not None})
         for phase, k in found:
@@ -472,9 +360,7 @@ def _measured(graph: Graph, diagram: Diagram, merged: _Merger) -> Diagram:
     rolls = tuple(
         roll._replace(histories=tuple(histories[roll.step.phase])) for roll in diagram.rolls
     )
-    return replace(
-        diagram, boxes=tuple(boxes), wires=tuple(wires), rolls=rolls, gradients=True
-    )
+    return replace(diagram, boxes=tuple(boxes), wires=tuple(wires), rolls=rolls, gradients=True)
 
 
 def _state_nodes(
