@@ -307,12 +307,10 @@ def draw(arguments: argparse.Namespace) -> int:
         (text,) = generate(run.model.eval(), run.vocabulary, steps + 1)
         loss = unrolled_loss(run.model, run.vocabulary, text)
         level = arguments.level or "cell"
-    if arguments.rolled and level == "layer":
-        raise UserError("--rolled: --level layer draws no time steps that could be rolled up")
     shown = {"rolled": arguments.rolled, "gradients": arguments.gradients}
     try:
         print(picture(loss, level=level, **shown).save(path))
-    except DrawingError as error:
+    except (DrawingError, ValueError) as error:
         raise UserError(str(error)) from None
     return 0
 
