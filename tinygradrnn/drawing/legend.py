@@ -86,8 +86,8 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
                 line(x + 13 * n, y, 11.0, colour, 2.0, False)
                 scene.dot(x + 13 * n + 5.5, y, 2.8, colour)
 
-        use = "used at every step" if diagram.rolls else "one tap per step"
-        found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: drawn once, {use}"))
+        use = "drawn once for all steps" if diagram.rolls else "drawn once, one tap per step"
+        found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: {use}"))
     found += [Entry(None, 0.0, note) for note in diagram.notes]
     if diagram.gradients:
         text = "arrows run forward · numbers, thickness: ‖∂L/∂·‖, — none"
