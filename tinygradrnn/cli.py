@@ -32,6 +32,7 @@ examples:
 examples:
   tinygradrnn draw lstm                            three steps of an LSTM, every operation
   tinygradrnn draw gru --level gate --gradients    by gates, with the sizes of the gradients
+  tinygradrnn draw lstm --rolled --gradients       one step for all, its states led back
   tinygradrnn draw runs/shakespeare-lstm-1 --steps 5 --gradients -o trained.png
 """,
 }
@@ -202,6 +203,9 @@ def _draw_parser(parser: Parser) -> None:
         choices=("op", "gate", "cell", "layer"),
         help="what is a box (default: op for a cell, cell for a run)",
     )
+    parser.add_argument(
+        "--rolled", action="store_true", help="one step with the loops of its states, for all steps"
+    )
     parser.add_argument("--gradients", action="store_true", help="show how large the gradients are")
     parser.add_argument(
         "-o",
@@ -303,9 +307,10 @@ def draw(arguments: argparse.Namespace) -> int:
         (text,) = generate(run.model.eval(), run.vocabulary, steps + 1)
         loss = unrolled_loss(run.model, run.vocabulary, text)
         level = arguments.level or "cell"
+    shown = {"rolled": arguments.rolled, "gradients": arguments.gradients}
     try:
-        print(picture(loss, level=level, gradients=arguments.gradients).save(path))
-    except DrawingError as error:
+        print(picture(loss, level=level, **shown).save(path))
+    except (DrawingError, ValueError) as error:
         raise UserError(str(error)) from None
     return 0
 
