@@ -15,7 +15,7 @@ examples:
   tinygradrnn draw lstm                            three steps of an LSTM, every operation
   tinygradrnn draw gru --level gate --gradients    by gates, with the sizes of the gradients
   tinygradrnn draw elman --layers 2 --bidirectional --level cell --text "hello"
-  tinygradrnn draw lstm --steps 200 --show 1-3,100,199-200 --theme dark -o long.svg
+  tinygradrnn draw lstm --steps 200 --show 2-3,100,199 --theme dark -o long.svg
   tinygradrnn draw runs/shakespeare-lstm-1 --steps 5 --gradients -o trained.png
   tinygradrnn draw model.py:loss                   what the function loss in model.py returns
 """
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--show",
         type=_shown,
         metavar="N|LIST",
-        help="how many time steps to show, or which: 1-3,40; the others are folded "
-        "(default: all of up to a dozen)",
+        help="how many time steps to show, or which besides the first and the last: 2-3,40; the "
+        "others are folded (default: all of up to a dozen)",
     )
     for name, what in SWITCHES.items():
         parser.add_argument(f"--{name}", action="store_true", help=what)
@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw, and print where the picture is."""
     from tinygradrnn.drawing import DrawingError, draw
     from tinygradrnn.drawing.picture import FORMATS
+    from tinygradrnn.gradients import StaleGraphError
 
     path = arguments.output
     if path is not None and path.suffix.lower() not in FORMATS:
@@ -74,8 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
             **{name: getattr(arguments, name) for name in SWITCHES},
         )
         print(picture.save(path or Path(f"{target.name}.svg")))
-    except DrawingError as error:
-        raise UserError(str(error)) from None
+    except (DrawingError, StaleGraphError, ValueError) as error:
+        # what draw calls by an argument's name is here a flag
+        raise UserError(re.sub("^steps:", "--show:", str(error))) from None
     return 0
 
 

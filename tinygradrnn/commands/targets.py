@@ -80,8 +80,11 @@ def find_target(arguments: argparse.Namespace) -> Target:
             text=text,
         )
         return Target(name, loss, "op")
-    for flag in ("layers", "bidirectional"):
-        if getattr(arguments, flag) not in (1, False):
+    for flag, given in (
+        ("layers", arguments.layers > 1),
+        ("bidirectional", arguments.bidirectional),
+    ):
+        if given:
             raise UserError(f"--{flag}: only for a cell by name; {name} is what it is")
     if Path(name).is_dir():
         return Target(Path(name).resolve().name, _of_run(Path(name), arguments), "cell")
@@ -136,7 +139,7 @@ def _of_function(target: str) -> Tensor | Graph | list[Tensor]:
     if several and all(isinstance(each, Tensor) for each in several):
         return several
     raise UserError(
-        f"{target} returned a {type(found).__name__}; it should return a loss: a Tensor "
+        f"{target} returned {_what(found)}; it should return a loss: a Tensor "
         "(or a Graph, or several Tensors)"
     )
 
@@ -162,14 +165,16 @@ def _module(place: str) -> ModuleType:
                     raise  # found, and misses another one
             except (ValueError, TypeError):  # no name of a module: "", ".a", "a..b"
                 pass
-        searched = os.pathsep.join(sys.path)
+        searched = os.pathsep.join(dict.fromkeys(sys.path))
         raise UserError(f"there is no module {place!r} in {searched}; a file is FILE.py:FUNCTION")
     if not Path(place).is_file():
         raise UserError(f"{place}: there is no such file")
-    spec = importlib.util.spec_from_file_location(Path(place).stem, Path(place).resolve())
+    # under a name that no module has, so that a file may be called as a package is
+    spec = importlib.util.spec_from_file_location(place, Path(place).resolve())
     if spec is None or spec.loader is None:
         raise UserError(f"{place} is not a file of Python")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[place] = module  # where dataclasses look for what an annotation means
     with _their_traceback(place):
         spec.loader.exec_module(module)
     return module
@@ -185,11 +190,15 @@ def _function(module: ModuleType, place: str, name: str) -> Callable[[], Any]:
         if inspect.isfunction(value) and value.__module__ == module.__name__
     ]
     what = (
-        f"{place}:{name} is a {type(found).__name__}"
+        f"{place}:{name} is {_what(found)}, no function"
         if found is not None
         else (f"{place} has no function {name!r}")
     )
     raise UserError(f"{what}; its functions are: {', '.join(there) or 'none'}")
+
+
+def _what(found: object) -> str:
+    return "None" if found is None else f"an object of type {type(found).__name__}"
 
 
 def _needed(function: Callable[..., Any]) -> list[str]:
