@@ -59,6 +59,8 @@ def build(
 def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
     """The steps to show: those asked for; else all of up to a dozen; else the first and last few.
 
+    The first and the last are always shown: there the states come in, and what follows reads them.
+
     Parameters
     ----------
     steps : sequence of Step
@@ -67,22 +69,25 @@ def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]
     wanted : int or iterable of int or None
         How many, or which labels.
     """
+    if isinstance(wanted, bool) or (isinstance(wanted, int) and wanted < 1):
+        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
+    chosen = None
     if wanted is not None and not isinstance(wanted, int):
-        labels_ = set(wanted)
+        chosen, wanted = list(wanted), None
         known = {step.label for step in steps}
-        unknown = sorted(labels_ - known, key=str)
-        if unknown or not labels_:
+        unknown = [label for label in chosen if label not in known]
+        if unknown or not chosen:
             raise ValueError(
                 f"steps: {unknown or 'an empty list'} is not among the time steps of this graph, "
                 f"{min(known)}…{max(known)}"
             )
-        return [step for step in steps if step.label in labels_]
-    if isinstance(wanted, bool) or (wanted is not None and wanted < 1):
-        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
     found: list[Step] = []
     for phase in sorted({step.phase for step in steps}):
         own = [step for step in steps if step.phase == phase]
-        count = wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level])
+        if chosen is not None:
+            found += [s for s in own if s.label in chosen or s in (own[0], own[-1])]
+            continue
+        count = max(wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level]), 2)
         if count >= len(own):
             found += own
         else:
@@ -250,7 +255,7 @@ class Builder:
                         continue
                     ends = found.setdefault((start, source, step, state), {})
                     uses = ends.setdefault(target, [])
-                    if len(unit.nodes) == 1 or not uses:
+                    if len(unit.nodes) == 1 or unit.what == "sum" or not uses:
                         uses.append([])
                     uses[-1].append((node, position))
         for node in reading.step if self.timed else ():

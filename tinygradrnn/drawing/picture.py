@@ -62,8 +62,8 @@ def draw(
         there, as a number and as thickness on a logarithmic scale; "—" where none does. Runs the
         backward walk of its own, the target must be a single number.
     steps : int or iterable of int, optional
-        How many time steps to show, or which. The others are folded into a box that says how many.
-        Without: all of up to a dozen, else the first and last few.
+        How many time steps to show, or which besides the first and the last. The others are folded
+        into a box that says how many. Without: all of up to a dozen, else the first and last few.
     theme : "light" or "dark"
 
     Returns
