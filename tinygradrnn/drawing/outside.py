@@ -190,4 +190,4 @@ def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:
         return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane")
     if wire.source in look.weight_colour:
         return Style(look.weight_colour[wire.source], look.tap(wire.term), "tap")
-    return Style(look.theme.wire, 1.4 if entering else 1.1)
+    return Style(look.theme.wire, look.flow(wire.term, 1.4 if entering else 1.1))

@@ -27,8 +27,9 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
     weight = box in stage.look.weight_colour
     total = stage.diagram.boxes[box].total
     colour = stage.look.weight_colour.get(box, stage.theme.wire)
-    thick = stage.look.rail(total) if weight else 1.4
     steps = set(template.steps)
+    terms = joint(wire.term for wire in stage.diagram.wires_from[box])
+    thick = stage.look.rail(total) if weight else stage.look.flow(terms, 1.4)
     taps = [
         dot
         for wire in stage.diagram.wires_from[box]
@@ -39,7 +40,7 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
         points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
         scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
         at = dot
-    if weight and stage.diagram.gradients:
+    if weight and stage.look.sized:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
         shown = f"‖Σ‖ {number(total)}"
         scene.texts.append(
@@ -64,7 +65,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
     def style(branch: Branch) -> Style:
         if weight:
             return Style(colour, stage.look.tap(size(branch)), "tap")
-        return Style(colour, 1.1)
+        return Style(colour, stage.look.flow(size(branch)))
 
     dots = []
     for root in placed.nets[net]:
@@ -73,7 +74,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
         px, py = root.points[0]
         thick = style(root).width
         dots.append(stage.scene.dot(px + x, py + y, 2.0 + thick / 2, colour))
-        if weight and stage.diagram.gradients:
+        if weight and stage.look.sized:
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))

@@ -10,7 +10,10 @@ import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tinygradrnn.drawing.twins import Share, Twin
 
 Kind = Literal[
     "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold", "rest"
@@ -45,6 +48,8 @@ class Box:
     tooltip : str
     total : float or None
         Of a weight: the size of the whole gradient.
+    twin : Twin or None
+        The box of its gradient, where the backward graph is shown and one flows.
     """
 
     kind: Kind
@@ -54,6 +59,7 @@ class Box:
     group: int | None
     tooltip: str
     total: float | None = None
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class Wire:
         The size of the gradient that the targets together send back; None if none is sent.
     terms : tuple of float or None
         Those of the targets, one by one.
+    share : Share or None
+        Of a weight into a step, where the backward graph is shown: how its term is computed.
     """
 
     source: int
@@ -81,6 +89,7 @@ class Wire:
     value: int | None = None
     term: float | None = None
     terms: tuple[float | None, ...] = ()
+    share: Share | None = None
 
 
 class StateName(NamedTuple):
@@ -114,6 +123,8 @@ class Diagram:
     states : tuple of StateName
     gradients : bool
         Whether sizes of gradients are to be shown.
+    backward : bool
+        Whether the backward graph is to be shown.
     notes : tuple of str
         Further lines for the legend.
     """
@@ -125,6 +136,7 @@ class Diagram:
     folds: tuple[Fold, ...] = ()
     states: tuple[StateName, ...] = ()
     gradients: bool = False
+    backward: bool = False
     notes: tuple[str, ...] = field(default=())
 
     @cached_property

@@ -63,6 +63,7 @@ class Line:
     tooltip: str = ""
     arrow: bool = False
     dashed: bool = False
+    dotted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from tinygradrnn.drawing.scene import Scene, Text
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
 from tinygradrnn.drawing.text import number
 
-GAP, GAP_WITH_NUMBERS = 38.0, 62.0
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
 ABOVE_LANE = 9.0
 
@@ -44,7 +43,7 @@ class Stage:
     def __init__(self, diagram: Diagram, look: Look) -> None:
         self.diagram, self.look, self.theme = diagram, look, look.theme
         self.scene = Scene(look.theme)
-        self.gap = GAP_WITH_NUMBERS if diagram.gradients else GAP
+        self.gap = look.gap
         self.late = late_boxes(diagram)
         phases = sorted({step.phase for step in diagram.steps})
         self.templates = [make_template(diagram, look, phase) for phase in phases]
@@ -57,7 +56,7 @@ class Stage:
         self.label_x: list[float] = []
         self.label_width: list[float] = []
         self.drawn: set[int] = set()
-        self.right = self._place_columns()
+        self.right = self._place_columns() + look.beyond
 
     # ---------------------------------------------------------------- columns
 
@@ -175,7 +174,7 @@ class Stage:
 
     def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
         """The size of a gradient, above a lane."""
-        if self.diagram.gradients:
+        if self.look.sized:
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
             self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))
