@@ -57,7 +57,7 @@ class Naming:
         if node in self.initial:
             return "state", (labels.initial(node, self.initial[node]),)
         if unit.what == "affine":
-            return "affine", (labels.formula(unit.nodes, self._term),)
+            return "affine", (labels.formula(unit.nodes, self.term),)
         if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)
@@ -90,7 +90,7 @@ class Naming:
             return ""
         return " ←" if any(slot[0] == unit.group and ways[slot] for slot in ways) else " →"
 
-    def _term(self, node: Node) -> str:
+    def term(self, node: Node) -> str:
         """What a value is called in a formula."""
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
