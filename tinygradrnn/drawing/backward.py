@@ -208,9 +208,10 @@ def _text(
     if box.kind == "weight":
         return (gradient_of(box.text[0], size, terms),)
     if box.kind == "output":
-        return (f"∂{box.text[0]}/∂{box.text[0]}", number(size))
+        return (f"∂{box.text[0]}/∂{box.text[0]}", "1")
     if box.kind == "state":
-        return (f"∂{box.text[0].partition(' =')[0]}", number(size))
+        lines = (f"∂{box.text[0].partition(' =')[0]}", number(size))
+        return lines if box.step is not None else (" ".join(lines),)
     name = labels.name_of(node, node.timestep)
     if box.kind in ("gate", "cell", "input"):
         return (f"∂{name}" if name else "δ", number(size))
@@ -249,7 +250,7 @@ def _share(drawn: Drawn, weight: int, step: Step, operations: list[str]) -> Shar
 def _formula(drawn: Drawn, node: Node, position: int | None, operations: list[str]) -> str:
     """``s₀ᵀ δ``: the term that a use sends to a weight; δ is the gradient that it receives."""
     if node.op in READ and len(node.inputs) == 2 and position is not None:
-        other = drawn.naming.term(node.inputs[1 - position])
+        other = drawn.naming.term(node.inputs[1 - position]).replace("·", "(…)")
         if node.op == "matmul" and position == 0:
             return f"δ {other}ᵀ"
         return READ[node.op].format(other=other)

@@ -38,7 +38,7 @@ class Look:
 
     def __init__(self, diagram: Diagram, theme: Theme) -> None:
         self.diagram, self.theme = diagram, theme
-        self.sized = diagram.gradients and not diagram.backward
+        self.sized = diagram.gradients
         weights = [k for k, box in enumerate(diagram.boxes) if box.kind == "weight"]
         self.weight_colour = {
             k: theme.weights[n % len(theme.weights)] for n, k in enumerate(weights)

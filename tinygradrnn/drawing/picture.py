@@ -36,6 +36,7 @@ def draw(
     level: str = "op",
     values: bool = False,
     gradients: bool = False,
+    backward: bool = False,
     steps: int | Iterable[int] | None = None,
     theme: str = "light",
 ) -> Drawing:
@@ -53,6 +54,11 @@ def draw(
         On every state edge and every tap the size (Euclidean norm) of the gradient that comes back
         there, as a number and as thickness on a logarithmic scale; "—" where none does. Runs the
         backward walk of its own, the target must be a single number.
+    backward : bool
+        Also the backward graph, as its walk is recorded: below the forward graph its mirror image,
+        below every box its gradient with its size, and for every weight the terms of the time
+        steps, which a rail sums. Each box stands for all operations of the backward graph that come
+        from its operations; its tooltip lists them. The target must be a single number.
     steps : int or iterable of int, optional
         How many time steps to show, or which. The others are folded into a box that says how many.
         Without: all of up to a dozen, else the first and last few.
@@ -66,7 +72,7 @@ def draw(
     Raises
     ------
     StaleGraphError
-        With ``gradients``: if a parameter changed after the graph was recorded.
+        With ``gradients`` or ``backward``: if a parameter changed after the graph was recorded.
 
     Examples
     --------
@@ -76,7 +82,15 @@ def draw(
         if value not in accepted:
             raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, accepted))}")
     graph = _graph(target)
-    shown = partial(build, graph, level=level, values=values, gradients=gradients, steps=steps)
+    shown = partial(
+        build,
+        graph,
+        level=level,
+        values=values,
+        gradients=gradients,
+        backward=backward,
+        steps=steps,
+    )
     diagram = shown()
     if not fits_time_axis(diagram, THEMES[theme]):
         diagram = shown(timed=False)

@@ -15,10 +15,11 @@ def draw_rails(stage: Stage) -> None:
     """Every rail, with its box at the left end."""
     for n, template in enumerate(stage.templates):
         for r in range(len(template.rails)):
-            _draw_rail(stage, n, r)
+            draw_rail(stage, n, r)
 
 
-def _draw_rail(stage: Stage, n: int, r: int) -> None:
+def draw_rail(stage: Stage, n: int, r: int) -> None:
+    """One rail of one phase."""
     template, scene = stage.templates[n], stage.scene
     box = template.rails[r]
     y = stage.placed[n].rails[r] + stage.place[template.steps[0]][2]

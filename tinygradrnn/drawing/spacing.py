@@ -64,7 +64,7 @@ class Spacing:
         for k, parts in self.paths.items():
             net = self.frame.nets[k]
             for _, path in parts:
-                feet = self._feet(path[0][1])
+                feet = self._feet(k, path[0][1])
                 for (x1, y1), (x2, y2) in pairwise(path):
                     if x1 == x2:
                         for y in (y1, y2):
@@ -73,12 +73,16 @@ class Spacing:
                             found[y].setdefault(x1, Occupant(x1, x1, before, after, WIRE))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
 
-    def _feet(self, start: int) -> set[int]:
-        """The lines at which room is kept for a net that starts at a line."""
-        found = {self.grid.foot, start}
-        while start + 1 in self.grid.rail:
-            start += 1
-            found.add(start)
+    def _feet(self, k: int, start: int) -> set[int]:
+        """The lines at which room is kept for a net: its rail, and those above for its layer."""
+        found, source = {self.grid.foot, start}, self.frame.nets[k].source
+        if isinstance(source, Port) and source.kind == "rail":
+            below = self.frame.rails
+            found |= {
+                line
+                for line, group in zip(self.grid.rail, below, strict=True)
+                if group == below[source.number] and line > start
+            }
         return found
 
     def _across(self) -> dict[int, float]:

@@ -174,7 +174,7 @@ class Stage:
 
     def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
         """The size of a gradient, above a lane."""
-        if self.look.sized:
+        if self.look.sized and self.look.lane(term):
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
             self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))
