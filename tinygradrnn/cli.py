@@ -204,6 +204,9 @@ def _draw_parser(parser: Parser) -> None:
     )
     parser.add_argument("--gradients", action="store_true", help="show how large the gradients are")
     parser.add_argument(
+        "--backward", action="store_true", help="show the gradient of every box below it"
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -304,7 +307,10 @@ def draw(arguments: argparse.Namespace) -> int:
         loss = unrolled_loss(run.model, run.vocabulary, text)
         level = arguments.level or "cell"
     try:
-        print(picture(loss, level=level, gradients=arguments.gradients).save(path))
+        drawing = picture(
+            loss, level=level, gradients=arguments.gradients, backward=arguments.backward
+        )
+        print(drawing.save(path))
     except DrawingError as error:
         raise UserError(str(error)) from None
     return 0

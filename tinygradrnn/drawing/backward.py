@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.naming import Naming
 from tinygradrnn.drawing.reading import Reading
-from tinygradrnn.drawing.records import Box, Diagram, Step
+from tinygradrnn.drawing.records import Box, Diagram, Step, joint
 from tinygradrnn.drawing.sizes import Term, measure
 from tinygradrnn.drawing.text import number, pretty, shape_text
 from tinygradrnn.drawing.twins import Share, Sum, Twin, gradient_of, listed
@@ -74,6 +74,23 @@ class Recorded(NamedTuple):
     gradients: dict[Node, Node]
 
 
+def seed_for(graph: Graph) -> Tensor:
+    """∂L/∂L, or an error that says why there is none."""
+    what = "draw(backward=True)"
+    if len(graph.outputs) != 1:
+        raise ValueError(
+            f"{what}: gradients start from one loss, this graph has {len(graph.outputs)} outputs. "
+            "Draw one of them, or their sum"
+        )
+    loss = Tensor(graph.outputs[0])
+    if loss.size != 1:
+        raise ValueError(
+            f"{what}: {loss.node.describe()} is not a single number, so there is no one gradient. "
+            "Reduce it (loss.sum(), loss.mean())"
+        )
+    return seed_of(loss, None, what)
+
+
 def record(graph: Graph) -> Recorded:
     """Run the backward walk and record it; touches no ``.grad``.
 
@@ -82,13 +99,8 @@ def record(graph: Graph) -> Recorded:
     graph : Graph
         Of one output, a single number.
     """
-    what = "draw(backward=True)"
-    if len(graph.outputs) != 1:
-        raise ValueError(
-            f"{what}: gradients start from one loss, this graph has {len(graph.outputs)} outputs"
-        )
+    seed = seed_for(graph)
     loss = Tensor(graph.outputs[0])
-    seed = seed_of(loss, None, what)
     leaves = [node for node in graph.nodes if node.is_leaf and node.requires_grad]
     found = grad(loss, [Tensor(leaf) for leaf in leaves], seed, create_graph=True)
     gradients = {leaf: g.node for leaf, g in zip(leaves, found, strict=True)}
@@ -115,8 +127,12 @@ def add_twins(diagram: Diagram, drawn: Drawn) -> Diagram:
             box = replace(box, twin=twin)
         boxes.append(box)
     wires = []
+    through_rest = _through_rest(diagram, drawn)
     for wire in diagram.wires:
         step = diagram.boxes[wire.targets[0]].step
+        each = tuple(through_rest.get((wire.source, target)) for target in wire.targets)
+        if joint(each) is not None:
+            wire = replace(wire, term=joint(each), terms=each)
         if step is not None and (wire.source, step) in operations:
             share = _share(drawn, wire.source, step, operations[wire.source, step])
             wire = replace(wire, share=share)
@@ -145,7 +161,7 @@ def homes(recorded: Recorded, drawn: Drawn) -> dict[Node, Home]:
 def _home(drawn: Drawn, origin: Node, argument: int | None) -> Home:
     origin = drawn.reading.same.get(origin, origin)
     step = drawn.reading.step.get(origin) if drawn.timed else None
-    if step in drawn.folds:
+    if step is not None and step in drawn.folds:
         return drawn.folds[step]
     if argument is None:
         return drawn.value_in[origin]
@@ -180,6 +196,22 @@ def _sizes(
     return sizes, {k: tuple(found) for k, found in sums.items()}
 
 
+def _through_rest(diagram: Diagram, drawn: Drawn) -> dict[tuple[int, int], float | None]:
+    """Between a box for many operations and another one: the size of all that is sent."""
+    uses: dict[tuple[int, int], list[Term]] = defaultdict(list)
+    if any(box.kind == "rest" for box in diagram.boxes):
+        for node, target in drawn.computed_in.items():
+            for position, source in enumerate(node.inputs):
+                start = drawn.value_in.get(drawn.reading.same.get(source, source))
+                ends = {diagram.boxes[k].kind for k in (start, target) if k is not None}
+                if start is not None and start != target and "rest" in ends:
+                    uses[start, target].append((node, position))
+    if not uses:
+        return {}
+    sizes = iter(measure(drawn.graph, [[use] for found in uses.values() for use in found]))
+    return {ends: joint([next(sizes) for _ in found]) for ends, found in uses.items()}
+
+
 def _places(drawn: Drawn, weight: Node) -> list[tuple[Step | int | None, list[Term], int]]:
     """Where a weight is used: the steps shown, folds, what is outside; as the walk meets them."""
     terms: dict[Step | int | None, list[Term]] = {}
@@ -206,18 +238,21 @@ def _text(
     if node is None:
         return box.text
     if box.kind == "weight":
-        return (gradient_of(box.text[0], size, terms),)
+        return (gradient_of(pretty(drawn.naming.weights[node]), size, terms),)
     if box.kind == "output":
         return (f"∂{box.text[0]}/∂{box.text[0]}", "1")
     if box.kind == "state":
-        lines = (f"∂{box.text[0].partition(' =')[0]}", number(size))
-        return lines if box.step is not None else (" ".join(lines),)
+        if node in drawn.naming.initial:
+            name = labels.initial(node, drawn.naming.initial[node]).removesuffix(" = 0")
+            return (f"∂{name} {number(size)}",)
+        return (f"∂{drawn.naming.state(node)}", number(size))
     name = labels.name_of(node, node.timestep)
     if box.kind in ("gate", "cell", "input"):
         return (f"∂{name}" if name else "δ", number(size))
-    if any(diagram.boxes[t].kind == "state" for w in diagram.wires_from[k] for t in w.targets):
-        if box.kind == "function" and node in drawn.value_in:
-            return (f"{box.text[0]}′",)
+    if (
+        box.kind == "function" and len(node.inputs) == 1 and drawn.value_in[node] != k
+    ):  # its pill says how large it is
+        return (f"{box.text[0]}′",)
     weighted = any(source.op == "parameter" for source in node.inputs)
     return (f"δ  {number(size)}",) if weighted or box.kind == "affine" else (number(size),)
 
@@ -255,4 +290,3 @@ def _formula(drawn: Drawn, node: Node, position: int | None, operations: list[st
             return f"δ {other}ᵀ"
         return READ[node.op].format(other=other)
     return "Σ δ" if "sum_to" in operations else "δ" if node.op == "add" else ""
-

@@ -73,9 +73,7 @@ def compose_both_ways(diagram: Diagram, theme: Theme) -> Scene:
         ("forward →", theme.ink, 1),
         ("← backward", theme.gradient.text, -1),
     ):
-        scene.texts.append(
-            Text(left, axis + side * 8, text, BODY, colour, bold=True, align="left")
-        )
+        scene.texts.append(Text(left, axis + side * 9, text, BODY, colour, bold=True, align="left"))
     return scene
 
 
@@ -87,9 +85,7 @@ def plain(diagram: Diagram, look: Look) -> Scene:
     return scene
 
 
-def _draw_kept(
-    scene: Scene, above: Stage, look: ForwardLook, up: float, terms: list[Term]
-) -> None:
+def _draw_kept(scene: Scene, above: Stage, look: ForwardLook, up: float, terms: list[Term]) -> None:
     """From the state of the step before down to every term that is computed from it."""
     found: dict[tuple[Step, int], dict[int, int]] = defaultdict(dict)
     for term in terms:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
-from tinygradrnn.drawing.backward import Drawn, add_twins
+from tinygradrnn.drawing.backward import Drawn, add_twins, seed_for
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
 from tinygradrnn.drawing.contract import Unit, contract, limited
 from tinygradrnn.drawing.naming import Naming, title
@@ -38,6 +38,8 @@ def build(
 
     The arguments are those of ``draw``; without ``timed`` it gets no time axis in any case.
     """
+    if backward:
+        seed_for(graph)  # before anything else fails in other words
     reading = Reading(graph.nodes)
     timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []

@@ -18,7 +18,7 @@ from tinygradrnn.drawing.scene import Line, Panel, Scene, Shape, Text
 from tinygradrnn.drawing.text import number, width
 from tinygradrnn.drawing.theme import Theme
 
-AXIS = 26.0  # between the two halves
+AXIS = 38.0  # between the two halves
 TURN = 22.0  # how far to the right the loss turns round
 BESIDE_PANEL = 9.0  # from a time step to what is kept from the one before, and between such
 TERM_HEIGHT = 33.0
@@ -61,7 +61,10 @@ class ForwardLook(Look):
     @property
     def beyond(self) -> float:
         boxes = [b for b in self.diagram.boxes if b.twin is not None and b.twin.rightward]
-        return max((self.size(b)[0] + 32 + self.kept_room for b in boxes if b.kind == "weight"), default=0.0)
+        return max(
+            (self.size(b)[0] + 32 + self.kept_room for b in boxes if b.kind == "weight"),
+            default=0.0,
+        )
 
     def foot(self, wire: Wire) -> Foot:
         half = max(self.term_width(wire, term) for term in (wire.term, *wire.terms)) / 2

@@ -37,10 +37,11 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
         if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
-    for dot in sorted(taps, key=lambda dot: scene.dots[~dot].x):
-        points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
-        scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
-        at = dot
+    stops = [*taps, *stage.folds_at(n, y)]
+    for stop in sorted(stops, key=lambda stop: stage.sides(stop)[0]):
+        points = ((stage.sides(at)[1], y), (stage.sides(stop)[0], y))
+        scene.lines.append(Line(points, at, stop, colour, thick, "rail", stage.tooltip(box)))
+        at = stop
     if weight and stage.look.sized:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
         shown = f"‖Σ‖ {number(total)}"

@@ -130,12 +130,22 @@ class Stage:
         """What a wire from a box carries."""
         return " ".join(self.diagram.boxes[box].text)
 
-    def right_end(self, end: int) -> float:
-        """The right border of a shape, or a dot."""
+    def sides(self, end: int) -> tuple[float, float]:
+        """The left and the right border of a shape, or twice that of a dot."""
         if end < 0:
-            return self.scene.dots[~end].x
+            return self.scene.dots[~end].x, self.scene.dots[~end].x
         shape = self.scene.shapes[end]
-        return shape.x + shape.width / 2
+        return shape.x - shape.width / 2, shape.x + shape.width / 2
+
+    def folds_at(self, n: int, y: float) -> list[int]:
+        """The folds in a phase, as shapes, that a rail at a height leads into and out of."""
+        shapes = []
+        for fold in self.diagram.folds:
+            home = self.place[fold.after or self.diagram.steps[0]][0]
+            shape = self.scene.shapes[self.shape[fold.box]]
+            if home == n and abs(shape.y - y) < shape.height / 2:
+                shapes.append(self.shape[fold.box])
+        return shapes
 
     def served(self, template: Template, wire: Wire, net: int) -> dict[int, float | None]:
         """Which sinks of its net a wire serves, in the order of its targets, and each term."""

@@ -59,14 +59,14 @@ class _Rail:
                 taps += [(dot, self.sums[step]) for dot in self._taps(wire, step)]
                 self._say(self.sums[step], *self._span(step))
         taps += self._folds()
-        taps.sort(key=lambda tap: scene.dots[~tap[0]].x, reverse=self.rightward)
-        start = x + (-wide if self.rightward else wide) / 2
-        for dot, part in taps:
-            points = ((start, self.y), (scene.dots[~dot].x, self.y))
+        near, far = (1, 0) if self.rightward else (0, 1)
+        sides = self.stage.sides
+        for stop, part in sorted(taps, key=lambda tap: sides(tap[0]), reverse=self.rightward):
+            points = ((sides(at)[far], self.y), (sides(stop)[near], self.y))
             thick = self.look.rail(part.running)
             tooltip = f"{running(part.running)} so far"
-            scene.lines.append(Line(points, at, dot, self.colour, thick, "rail", tooltip))
-            at, start = dot, scene.dots[~dot].x
+            scene.lines.append(Line(points, at, stop, self.colour, thick, "rail", tooltip))
+            at = stop
 
     def _span(self, step: Step) -> tuple[float, float]:
         left = self.stage.place[step][1]
@@ -118,7 +118,9 @@ class _Rail:
             box = scene.shapes[shape]
             dots.append(scene.dot(at, self.y, 2.0 + thick / 2, self.colour))
             points = ((at, self.y), (at, box.y - box.height / 2))
-            scene.lines.append(Line(points, dots[-1], shape, self.colour, thick, "tap", box.tooltip))
+            scene.lines.append(
+                Line(points, dots[-1], shape, self.colour, thick, "tap", box.tooltip)
+            )
             start = (root.points[0][0], box.y + box.height / 2 - y)
             family = tuple(
                 b._replace(points=(start, *b.points[1:])) if b is root else b
@@ -152,8 +154,14 @@ class _Rail:
         look.terms.append(Term(number, step, share.kept if share else ()))
         return number
 
+    def _count(self, text: str, x: float) -> None:
+        """How many terms a fold adds, above the rail."""
+        self.stage.scene.texts.append(
+            Text(x, self.y + 11, text, SMALL, self.colour, bold=True, align="left")
+        )
+
     def _folds(self) -> list[tuple[int, Sum]]:
-        """A tap below every fold that says how many terms it adds."""
+        """Where each fold adds its terms: a tap below it, or itself on the way of a rail."""
         found = []
         stage, scene = self.stage, self.stage.scene
         for k, fold in enumerate(stage.diagram.folds):
@@ -161,20 +169,22 @@ class _Rail:
             home = stage.place[fold.after or stage.diagram.steps[0]][0]
             if part is None or part.size is None or home != self.n:
                 continue
-            box = scene.shapes[stage.shape[fold.box]]
+            shape = stage.shape[fold.box]
+            box = scene.shapes[shape]
+            left, right = stage.sides(shape)
+            self._say(part, left, right)
+            text = f"{part.terms} term{'s' if part.terms > 1 else ''}"
+            if shape in stage.folds_at(self.n, self.y):
+                x = right + 8 if self.rightward else left - 8 - width(text, SMALL, bold=True)
+                self._count(text, x)
+                found.append((shape, part))
+                continue
             middle = (len(self.template.rails) - 1) / 2
             x = box.x + BESIDE_TAP * (middle - self.r)
             thick = self.look.tap(part.size)
             dot = scene.dot(x, self.y, 2.0 + thick / 2, self.colour)
             points = ((x, self.y), (x, box.y - box.height / 2))
-            tooltip = f"{part.terms} terms"
-            scene.lines.append(
-                Line(points, dot, stage.shape[fold.box], self.colour, thick, "tap", tooltip)
-            )
-            text = f"{part.terms} term{'s' if part.terms > 1 else ''}"
-            scene.texts.append(
-                Text(x + 6, self.y + 11, text, SMALL, self.colour, bold=True, align="left")
-            )
-            self._say(part, box.x - box.width / 2, box.x + box.width / 2)
+            scene.lines.append(Line(points, dot, shape, self.colour, thick, "tap", text))
+            self._count(text, x + 6)
             found.append((dot, part))
         return found

@@ -129,4 +129,4 @@ def joint_share(shares: Iterable[Share | None]) -> Share | None:
 
 def gradient_of(weight: str, size: float | None, terms: int) -> str:
     """``∂L/∂W = Σ 1.8``."""
-    return f"∂L/∂{weight} {'= Σ ' if terms > 1 and size is not None else ' '}{number(size)}"
+    return f"∂L/∂{weight} {'= Σ ' if terms > 1 and size is not None else ''}{number(size)}"
