@@ -46,8 +46,11 @@ def draw_all(folder: Path) -> None:
         for level in LEVELS:
             tg.manual_seed(0)
             steps = 2 if level == "op" else 3
-            picture = tg.draw(loss_of(make(), steps), level=level, gradients=True)
+            loss = loss_of(make(), steps)
+            picture = tg.draw(loss, level=level, gradients=True)
             print("wrote", picture.save(folder / f"{name}-{level}.svg"))
+            picture = tg.draw(loss, level=level, backward=True)
+            print("wrote", picture.save(folder / f"{name}-{level}-backward.svg"))
 
 
 def draw_readme(folder: Path) -> None:
