@@ -163,7 +163,7 @@ def test_a_first_step_that_records_less_dashes_nothing(cell):
     """0.9 s₀ of an SCRN needs no gradient and is one leaf: not what a later step computes."""
     diagram = rolled(loss_of(ALL_CELLS[cell](), 3))
     names = [box.text[0] for box in diagram.boxes if box.dashed]
-    assert names == (["[ ; ]"] if cell == "scrn" else [])  # its output joins h and s, read once
+    assert names == (["[ ; ]  yₜ"] if cell == "scrn" else [])  # its output joins h and s, read once
 
 
 def test_a_user_written_loop():
@@ -344,6 +344,7 @@ def changing() -> tg.Tensor:
         (changing, {}, r"do different things \(\d of \d operations are alike\)"),
         (NETWORKS["stacked"], {"level": "layer"}, r'level="layer" draws no time steps.*"cell"'),
         (NETWORKS["stacked"], {"steps": 2}, r"steps: a rolled picture draws one step for all"),
+        (NETWORKS["stacked"], {"backward": True}, r"backward: .*leave backward or rolled out"),
     ],
 )
 def test_what_cannot_be_rolled_up(make, options, message):

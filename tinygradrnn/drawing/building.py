@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
+from tinygradrnn.drawing.backward import Drawn, add_twins, seed_for
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
 from tinygradrnn.drawing.contract import Unit, contract, limited
 from tinygradrnn.drawing.naming import Naming, title
@@ -29,6 +30,7 @@ def build(
     level: str = "op",
     values: bool = False,
     gradients: bool = False,
+    backward: bool = False,
     steps: Steps = None,
     timed: bool = True,
 ) -> Diagram:
@@ -36,12 +38,14 @@ def build(
 
     The arguments are those of ``draw``; without ``timed`` it gets no time axis in any case.
     """
+    if backward:
+        seed_for(graph)  # before anything else fails in other words
     reading = Reading(graph.nodes)
     timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
     builder = Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
-    if gradients:
+    if gradients or backward:
         sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
         boxes = list(diagram.boxes)
         for k in builder.weights:
@@ -51,6 +55,8 @@ def build(
             for wire in diagram.wires
         ]
         diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+    if backward:
+        diagram = add_twins(diagram, builder.drawn())
     if level == "layer":
         diagram = merge_parallel(diagram)
     return bundle_weights(diagram) if level in ("cell", "layer") else diagram
@@ -118,6 +124,7 @@ class Builder:
         self.wire_sums: list[list[Term]] = []
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: list[int] = []
+        self.result: dict[int, Node] = {}  # what a box computes
         self.rest: dict[int, Node] = {}  # boxes for many operations, with the first of them
         self.state_number: dict[Slot | None, int] = (
             {slot: k for k, slot in enumerate(reading.states)} if timed else {}
@@ -154,6 +161,22 @@ class Builder:
             tuple(self._state_name(slot) for slot in self.reading.states if self.timed),
         )
 
+    def drawn(self) -> Drawn:
+        """Which boxes the nodes are drawn as."""
+        units = [*self.units, *(unit for units in self.hidden for unit in units)]
+        return Drawn(
+            self.graph,
+            self.reading,
+            self.naming,
+            self.timed,
+            {n: box for unit, box in zip(units, self.unit_box, strict=True) for n in unit.nodes},
+            self.box_of,
+            self.result,
+            self.fold_of,
+            {step: self.folds[k].box for step, k in self.fold_of.items()},
+            self._carried,
+        )
+
     # ---------------------------------------------------------------- boxes
 
     def _box(
@@ -178,6 +201,7 @@ class Builder:
             text = (f"{text[0]}  {more[0]}",) if beside else (*text, *more)
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
         self.unit_box.append(box)
+        self.result[box] = node
         for inner in unit.nodes:
             self.box_of[inner] = box
         if kind == "weight":
@@ -191,6 +215,7 @@ class Builder:
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
+            self.result[pill] = node
 
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
@@ -329,4 +354,5 @@ class Builder:
                 continue
             name = pretty(clean(node.name or ("L" if not node.shape else "y"), 24))
             end = self._box("output", (name,), None, ("output", node.order), labels.tooltip(node))
+            self.result[end] = node
             self._wire(self.box_of[node], (end,), None, [[(node, None)]])

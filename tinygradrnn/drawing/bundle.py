@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tinygradrnn.drawing.records import Box, Diagram, Wire, joint
 from tinygradrnn.drawing.text import subscript
+from tinygradrnn.drawing.twins import joint_share, joint_twin
 
 
 def bundle_weights(diagram: Diagram) -> Diagram:
@@ -33,6 +34,7 @@ def bundle_weights(diagram: Diagram) -> Diagram:
                 text=(names[group],),
                 tooltip=f"{names[group]} = {content}",
                 total=joint(member.total for member in members),
+                twin=joint_twin(names[group], [member.twin for member in members]),
             )
         boxes.append(box)
     notes = dict.fromkeys(
@@ -90,13 +92,10 @@ def _names(diagram: Diagram, groups: list[int]) -> dict[int, str]:
 
 def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> list[Wire]:
     wires: list[Wire] = []
-    terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
-    uses: dict[tuple[int, tuple[int, ...]], int] = defaultdict(int)
+    parts: dict[tuple[int, tuple[int, ...]], list[Wire]] = defaultdict(list)
     for wire in diagram.wires:
         if wire.source in joined:
-            key = new[wire.source], wire.targets
-            terms[key].append(wire.term)
-            uses[key] = max(uses[key], wire.uses)
+            parts[new[wire.source], wire.targets].append(wire)
     done: set[tuple[int, tuple[int, ...]]] = set()
     for wire in diagram.wires:
         source, targets = new[wire.source], tuple(new[t] for t in wire.targets)
@@ -106,9 +105,19 @@ def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> li
         key = (source, wire.targets)
         if key not in done:
             done.add(key)
-            size = joint(terms[key])
+            size = joint(part.term for part in parts[key])
+            share = joint_share(part.share for part in parts[key])
             single = (size,) if wire.terms else ()
-            wires.append(Wire(source, targets, term=size, terms=single, uses=uses[key]))
+            wires.append(
+                Wire(
+                    source,
+                    targets,
+                    term=size,
+                    terms=single,
+                    uses=max(part.uses for part in parts[key]),
+                    share=share,
+                )
+            )
     return wires
 
 

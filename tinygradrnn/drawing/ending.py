@@ -9,7 +9,7 @@ from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
-from tinygradrnn.drawing.records import Wire
+from tinygradrnn.drawing.records import Wire, joint
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import ABOVE_LANE, Stage
 from tinygradrnn.drawing.stamping import joined
@@ -75,20 +75,21 @@ def _incoming(stage: Stage) -> list[Incoming]:
             origin = stage.origins[step, stage.templates[n].states[port.number]]
             y += stage.placed[n].entries[port.number]
         else:
-            origin = _draw_bus(stage, n, port.number)
+            origin = _draw_bus(stage, n, port.number, joint(wire.term for wire in wires))
             y += stage.placed[n].buses[port.number]
         lines.append(Incoming(port, wires, origin, y))
     return lines
 
 
-def _draw_bus(stage: Stage, n: int, bus: int) -> Origin:
+def _draw_bus(stage: Stage, n: int, bus: int, size: float | None) -> Origin:
     """The line above the steps that what they hand out runs along."""
+    thick = stage.look.flow(size, 1.4)
     dots = stage.scene.dots
     found = stage.bus_dots[n, stage.templates[n].buses[bus]]
     found = sorted(found, key=lambda dot: dots[~dot].x)
     for a, b in pairwise(found):
         points = ((dots[~a].x, dots[~a].y), (dots[~b].x, dots[~b].y))
-        stage.scene.lines.append(Line(points, a, b, stage.theme.wire, 1.4, "rail"))
+        stage.scene.lines.append(Line(points, a, b, stage.theme.wire, thick, "rail"))
     last = dots[~found[-1]]
     return Origin(found[-1], ((last.x, last.y),))
 

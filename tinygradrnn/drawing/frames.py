@@ -58,12 +58,15 @@ class Item:
 class Net:
     """Wires that carry one value: from its source to every sink.
 
-    ``room`` is the width to be kept free at its foot, for a number.
+    ``room`` is the width to be kept free at its foot, for a number, ``ahead`` that on the other
+    side, ``tall`` the height.
     """
 
     source: End
     sinks: tuple[End, ...]
     room: float = 0.0
+    ahead: float = 0.0
+    tall: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

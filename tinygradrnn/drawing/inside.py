@@ -83,9 +83,9 @@ def _draw_wires(stage: Stage, k: int) -> None:
         sink = sinks[branch.end] if branch.end is not None else None
         if state is None and isinstance(sink, int) and (source, sink) in placed.lanes:
             state = template.states[placed.lanes[source, sink]]
-        if state is None:
-            return Style(stage.theme.wire, 1.1)
         size = joint(terms.get(s) for s in branch.sinks)
+        if state is None:
+            return Style(stage.theme.wire, look.flow(size))
         return Style(look.lanes[state].line, look.lane(size), "lane")
 
     stamp = Stamp(stage.scene, x, y, stage.shape[k], ends, style, tooltip=stage.tooltip(k))

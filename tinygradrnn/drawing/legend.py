@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from tinygradrnn.drawing.look import TITLE, Look
 from tinygradrnn.drawing.records import Diagram
-from tinygradrnn.drawing.scene import Line, Scene, Text
+from tinygradrnn.drawing.scene import Line, Scene, Shape, Text
 from tinygradrnn.drawing.text import pretty, width
 
 SIZE = 11.0
@@ -78,7 +79,9 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
         for wire in diagram.wires
         if wire.source in look.weight_colour and diagram.boxes[wire.targets[0]].step is not None
     }
-    if railed:
+    if diagram.backward:
+        found += _both_ways(scene, diagram, look, sorted(railed))
+    elif railed:
         colours = [look.weight_colour[k] for k in sorted(railed)][:3]
 
         def weights(x: float, y: float) -> None:
@@ -90,9 +93,11 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
         found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: {use}"))
     found += [Entry(None, 0.0, note) for note in diagram.notes]
     if diagram.gradients:
-        text = "arrows run forward · numbers, thickness: ‖∂L/∂·‖, — none"
+        text = "numbers, thickness: ‖∂L/∂·‖, — none"
         if diagram.rolls:
             text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
+        elif not diagram.backward:
+            text = f"arrows run forward · {text}"
         found.append(Entry(None, 0.0, text))
         if look.largest > 0:
             power = math.floor(math.log10(look.largest))
@@ -106,6 +111,34 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
                     x += 42 + width(text, SIZE)
 
             found.append(Entry(scale, sum(42 + width(text, SIZE) for _, text in marks), ""))
+    return found
+
+
+def _both_ways(scene: Scene, diagram: Diagram, look: Look, railed: list[int]) -> list[Entry]:
+    """What the lower half of a picture with the backward graph holds."""
+    theme = look.theme
+
+    def box(x: float, y: float, text: str, edge: str, fill: str, dashed: bool) -> None:
+        shape = Shape(x + 15, y, 30, 17, (text,), fill, edge, edge, " ", "legend", size=SIZE)
+        scene.shape(replace(shape, dashed=dashed, thick=1.2))
+
+    gradient = theme.gradient.text
+    twin = partial(box, text="∂s", edge=gradient, fill=theme.gradient_box, dashed=True)
+    found = [Entry(twin, 37.0, "gradient below its box (δ: of one without a name), ‖·‖ inside")]
+    if railed:
+        colour = look.weight_colour[railed[0]]
+        term = partial(box, text="sᵀδ", edge=colour, fill=theme.page, dashed=False)
+        found.append(Entry(term, 37.0, "term of a step; the rail is their sum so far"))
+    kept = sorted({k for w in diagram.wires if w.share is not None for k in w.share.kept})
+    if kept:
+
+        def dotted(x: float, y: float) -> None:
+            colour = look.lanes[kept[0]].line
+            ends = scene.dot(x, y, 0.0, colour), scene.dot(x + 28, y, 0.0, colour)
+            points = ((x, y), (x + 28, y))
+            scene.lines.append(Line(points, *ends, colour, 1.3, "kept", arrow=True, dotted=True))
+
+        found.append(Entry(dotted, SAMPLE, "kept for the backward walk"))
     return found
 
 

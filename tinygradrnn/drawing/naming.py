@@ -63,7 +63,7 @@ class Naming:
             return "state", (labels.initial(node, self.initial[node]),)
         if unit.what == "affine":
             here = unit.step.label if unit.step is not None else None
-            return "affine", (labels.formula(unit.nodes, partial(self._term, here=here)),)
+            return "affine", (labels.formula(unit.nodes, partial(self.term, here=here)),)
         if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)
@@ -103,8 +103,8 @@ class Naming:
             return step
         return index_from_t(step - here)
 
-    def _term(self, node: Node, here: int | None) -> str:
-        """What a value is called in a formula of a step."""
+    def term(self, node: Node, here: int | None = None) -> str:
+        """What a value is called in a formula; ``here`` is the step that the formula is of."""
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
         if node in self.initial:

@@ -15,10 +15,11 @@ def draw_rails(stage: Stage) -> None:
     """Every rail, with its box at the left end."""
     for n, template in enumerate(stage.templates):
         for r in range(len(template.rails)):
-            _draw_rail(stage, n, r)
+            draw_rail(stage, n, r)
 
 
-def _draw_rail(stage: Stage, n: int, r: int) -> None:
+def draw_rail(stage: Stage, n: int, r: int) -> None:
+    """One rail of one phase."""
     template, scene = stage.templates[n], stage.scene
     box = template.rails[r]
     y = stage.placed[n].rails[r] + stage.place[template.steps[0]][2]
@@ -27,18 +28,20 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
     weight = box in stage.look.weight_colour
     total = stage.diagram.boxes[box].total
     colour = stage.look.weight_colour.get(box, stage.theme.wire)
-    thick = stage.look.rail(total) if weight else 1.4
     steps = set(template.steps)
+    terms = joint(wire.term for wire in stage.diagram.wires_from[box])
+    thick = stage.look.rail(total) if weight else stage.look.flow(terms, 1.4)
     taps = [
         dot
         for wire in stage.diagram.wires_from[box]
         if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
-    for dot in sorted(taps, key=lambda dot: scene.dots[~dot].x):
-        points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
-        scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
-        at = dot
+    stops = [*taps, *stage.folds_at(n, y)]
+    for stop in sorted(stops, key=lambda stop: stage.sides(stop)[0]):
+        points = ((stage.sides(at)[1], y), (stage.sides(stop)[0], y))
+        scene.lines.append(Line(points, at, stop, colour, thick, "rail", stage.tooltip(box)))
+        at = stop
     shown = stage.rail_text(box)
     if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
@@ -64,7 +67,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
     def style(branch: Branch) -> Style:
         if weight:
             return Style(colour, stage.look.tap(size(branch)), "tap")
-        return Style(colour, 1.1)
+        return Style(colour, stage.look.flow(size(branch)))
 
     dots = []
     for root in placed.nets[net]:
@@ -73,7 +76,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
         px, py = root.points[0]
         thick = style(root).width
         dots.append(stage.scene.dot(px + x, py + y, 2.0 + thick / 2, colour))
-        if weight and stage.diagram.gradients:
+        if weight and stage.look.sized:
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))

@@ -10,7 +10,10 @@ import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tinygradrnn.drawing.twins import Share, Twin
 
 Kind = Literal[
     "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold", "rest"
@@ -50,6 +53,8 @@ class Box:
         Of a weight: the size of the whole gradient.
     dashed : bool
         In a rolled picture: whether some steps do without it.
+    twin : Twin or None
+        The box of its gradient, where the backward graph is shown and one flows.
     """
 
     kind: Kind
@@ -60,6 +65,7 @@ class Box:
     tooltip: str
     total: float | None = None
     dashed: bool = False
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Wire:
         In a rolled picture, of a wire into or out of the steps: at which of them. Empty elsewhere.
     uses : int
         In a rolled picture, of a wire into the steps: how often it is read in all of them.
+    share : Share or None
+        Of a weight into a step, where the backward graph is shown: how its term is computed.
     """
 
     source: int
@@ -93,6 +101,7 @@ class Wire:
     terms: tuple[float | None, ...] = ()
     when: str = ""
     uses: int = 0
+    share: Share | None = None
 
     @property
     def partial(self) -> bool:
@@ -150,6 +159,8 @@ class Diagram:
     states : tuple of StateName
     gradients : bool
         Whether sizes of gradients are to be shown.
+    backward : bool
+        Whether the backward graph is to be shown.
     notes : tuple of str
         Further lines for the legend.
     rolls : tuple of Roll
@@ -163,6 +174,7 @@ class Diagram:
     folds: tuple[Fold, ...] = ()
     states: tuple[StateName, ...] = ()
     gradients: bool = False
+    backward: bool = False
     notes: tuple[str, ...] = field(default=())
     rolls: tuple[Roll, ...] = ()
 

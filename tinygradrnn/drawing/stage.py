@@ -13,7 +13,6 @@ from tinygradrnn.drawing.scene import Scene, Text
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
 from tinygradrnn.drawing.text import number
 
-GAP, GAP_WITH_NUMBERS = 38.0, 62.0
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
 ABOVE_LANE = 9.0
 
@@ -44,7 +43,7 @@ class Stage:
     def __init__(self, diagram: Diagram, look: Look) -> None:
         self.diagram, self.look, self.theme = diagram, look, look.theme
         self.scene = Scene(look.theme)
-        self.gap = GAP_WITH_NUMBERS if diagram.gradients else GAP
+        self.gap = look.gap
         self.late = late_boxes(diagram)
         phases = sorted({step.phase for step in diagram.steps})
         self.templates = [make_template(diagram, look, phase) for phase in phases]
@@ -57,7 +56,7 @@ class Stage:
         self.label_x: list[float] = []
         self.label_width: list[float] = []
         self.drawn: set[int] = set()
-        self.right = self._place_columns()
+        self.right = self._place_columns() + look.beyond
 
     # ---------------------------------------------------------------- columns
 
@@ -141,16 +140,26 @@ class Stage:
             return ""
         uses = sum(wire.uses for wire in self.diagram.wires_from[box])
         texts = [f"used × {uses}"] if uses else []
-        if self.diagram.gradients:
+        if self.look.sized:
             texts.append(f"‖Σ‖ {number(self.diagram.boxes[box].total)}")
         return "   ".join(texts)
 
-    def right_end(self, end: int) -> float:
-        """The right border of a shape, or a dot."""
+    def sides(self, end: int) -> tuple[float, float]:
+        """The left and the right border of a shape, or twice that of a dot."""
         if end < 0:
-            return self.scene.dots[~end].x
+            return self.scene.dots[~end].x, self.scene.dots[~end].x
         shape = self.scene.shapes[end]
-        return shape.x + shape.width / 2
+        return shape.x - shape.width / 2, shape.x + shape.width / 2
+
+    def folds_at(self, n: int, y: float) -> list[int]:
+        """The folds in a phase, as shapes, that a rail at a height leads into and out of."""
+        shapes = []
+        for fold in self.diagram.folds:
+            home = self.place[fold.after or self.diagram.steps[0]][0]
+            shape = self.scene.shapes[self.shape[fold.box]]
+            if home == n and abs(shape.y - y) < shape.height / 2:
+                shapes.append(self.shape[fold.box])
+        return shapes
 
     def served(self, template: Template, wire: Wire, net: int) -> dict[int, float | None]:
         """Which sinks of its net a wire serves, in the order of its targets, and each term."""
@@ -189,7 +198,7 @@ class Stage:
 
     def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
         """The size of a gradient, above a lane."""
-        if self.diagram.gradients:
+        if self.look.sized and self.look.lane(term):
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
             self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))

@@ -6,10 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from tinygradrnn.drawing.frames import End, Frame, Item, Net, Port, State
-from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.look import Foot, Look
 from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
 from tinygradrnn.drawing.spacing import BETWEEN_LANES
-from tinygradrnn.drawing.text import number, width
 from tinygradrnn.drawing.theme import Theme
 
 MANY = 6  # sources below which a box is stretched
@@ -104,7 +103,7 @@ class _Maker:
         self.members = [k for k, box in enumerate(diagram.boxes) if box.step in inside]
         self.inside = set(self.members)
         self.sinks: dict[Role, dict[End | Hashable, int]] = {}
-        self.room: dict[Role, float] = {}
+        self.foot: dict[Role, Foot] = {}
         self.states = self._states()
         self.phase_follows = any(step.phase > phase for step in diagram.steps)
         self.buses = self._buses()
@@ -124,7 +123,7 @@ class _Maker:
             ends = [end for end, count in self.sinks[role].items() for _ in range(count)]
             resolved = tuple(e if isinstance(e, Port) else item_of[e] for e in ends)
             net_of[role] = len(nets)
-            nets.append(Net(self._source(role, item_of), resolved, self.room.get(role, 0.0)))
+            nets.append(Net(self._source(role, item_of), resolved, *self.foot.get(role, ())))
         below = []
         for rail in self.rails:
             read = [item_of[end] for end in self.sinks["rail", rail] if not isinstance(end, Port)]
@@ -168,11 +167,9 @@ class _Maker:
             else:
                 raise IrregularError
             self._add(role, [target.slot for target in targets])
-            if role[0] == "rail" and self.diagram.gradients and source.kind == "weight":
-                sizes = [
-                    width(number(term), NUMBER, bold=True) for term in (wire.term, *wire.terms)
-                ]
-                self.room[role] = max(self.room.get(role, 0.0), max(sizes) + 12)
+            if role[0] == "rail" and source.kind == "weight":
+                feet = (self.foot.get(role, Foot()), self.look.foot(wire))
+                self.foot[role] = Foot(*map(max, *feet))
         elif wire.source in self.inside:
             self._leave(wire, source)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from tinygradrnn.drawing.bothways import compose_both_ways, plain
 from tinygradrnn.drawing.ending import draw_ending
 from tinygradrnn.drawing.histories import draw_histories
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
-from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.legend import add_legend
 from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.loops import RolledStage, draw_loops
-from tinygradrnn.drawing.outside import make_side, place_side
 from tinygradrnn.drawing.rails import draw_rails
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.scene import Scene
@@ -31,8 +30,11 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
     Scene
     """
     look = Look(diagram, theme)
-    draw = _rolled if diagram.rolls else _timeline if diagram.steps else _plain
-    scene = draw(diagram, look)
+    if diagram.backward:
+        scene = compose_both_ways(diagram, theme)
+    else:
+        draw = _rolled if diagram.rolls else _timeline if diagram.steps else plain
+        scene = draw(diagram, look)
     add_legend(scene, diagram, look)
     return scene
 
@@ -54,10 +56,3 @@ def _timeline(diagram: Diagram, look: Look) -> Scene:
     draw_lanes(stage)
     draw_ending(stage)
     return stage.scene
-
-
-def _plain(diagram: Diagram, look: Look) -> Scene:
-    scene = Scene(look.theme)
-    side = make_side(diagram, look, set(range(len(diagram.boxes))))
-    place_side(scene, diagram, look, side, lay_out(side.frame), 0.0, 0.0)
-    return scene
