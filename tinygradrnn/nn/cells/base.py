@@ -26,9 +26,12 @@ class Cell(Module):
     ----------
     input_size : int or None
         F, if the cell knows it: then wrong inputs get a clear message.
+    variant : str
+        What the title of a picture says besides the name: ``"reset after"``.
     """
 
     input_size: int | None = None
+    variant = ""
 
     def transition(self, state: State, x: Tensor) -> State:
         """R: the next state from the state and the input (B, F)."""
