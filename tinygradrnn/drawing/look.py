@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from functools import cached_property
 
 from tinygradrnn.drawing import text
-from tinygradrnn.drawing.records import Box, Diagram
+from tinygradrnn.drawing.records import Box, Diagram, Wire
 from tinygradrnn.drawing.scene import Shape
 from tinygradrnn.drawing.theme import Lane, Theme
 
 BODY, NUMBER, SMALL, TITLE = 12.0, 11.0, 10.5, 14.0
+TAP = 9.0  # between two taps that lead to a fold
 DECADES = 6.0  # from the thickest line to the thinnest
 FOLDS = ("fold", "rest")
 STATE_ORDER = {"h": 0, "s": 0, "c": 1}
+
+
+def is_dashed(box: Box) -> bool:
+    """Whether what starts at a box is no part of the training: a frozen weight, a dropout mask."""
+    return box.frozen or box.kind == "mask"
 
 
 class Look:
@@ -26,6 +33,7 @@ class Look:
             k: theme.weights[n % len(theme.weights)] for n, k in enumerate(weights)
         }
         self.lanes = self._lane_colours()
+        self.idle = {found.step for found in diagram.running if not found.sequences}
         sizes = [wire.term for wire in diagram.wires if wire.term is not None]
         self.largest = max((s for s in sizes if math.isfinite(s)), default=0.0)
 
@@ -71,6 +79,8 @@ class Look:
 
     def size(self, box: Box) -> tuple[float, float]:
         """Width and height."""
+        if box.kind == "fold":
+            return self._fold_widths[box.slot], 40.0
         if box.kind == "op" and len(box.text) == 1 and len(box.text[0]) == 1:
             return 24.0, 24.0
         wide = max(
@@ -81,6 +91,26 @@ class Look:
         if box.kind not in FOLDS:
             height += 13.0 * (len(box.text) - 1)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height
+
+    def folded(self, wire: Wire) -> str:
+        """What stands for the taps of the folded steps: ``36 terms ‖Σ‖ 0.40``."""
+        source = self.diagram.boxes[wire.source]
+        if not self.diagram.gradients or (wire.term is None and source.kind != "weight"):
+            return text.folded(wire.folded)
+        return text.folded(wire.folded, wire.term, joint=source.kind == "fold")
+
+    @cached_property
+    def _fold_widths(self) -> dict[Hashable, float]:
+        """Wide enough for what is written on the rails, to the right of all taps."""
+        found = {}
+        for fold in self.diagram.folds:
+            wires = [
+                w for w in self.diagram.wires if w.folded and fold.box in (w.source, *w.targets)
+            ]
+            texts = [text.width(self.folded(wire), NUMBER, bold=True) for wire in wires]
+            wide = max(texts, default=0.0) + TAP * (len(wires) + 2)
+            found[self.diagram.boxes[fold.box].slot] = max(96.0, wide)
+        return found
 
     @staticmethod
     def _font_size(box: Box) -> float:
@@ -99,6 +129,8 @@ class Look:
             fill = theme.gate
         elif box.kind in FOLDS:
             fill, ink = theme.page, theme.muted
+        if box.step in self.idle and box.kind != "state":
+            fill, edge, ink = theme.panel, theme.panel_edge, theme.muted
         return Shape(
             x,
             y,
@@ -114,7 +146,7 @@ class Look:
             bold=box.kind == "weight",
             thick=thick,
             round=width == height == 24.0,
-            dashed=box.kind in FOLDS,
+            dashed=box.kind in FOLDS or is_dashed(box),
         )
 
     @cached_property

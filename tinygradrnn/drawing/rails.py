@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tinygradrnn.drawing.folds import tap_folds
 from tinygradrnn.drawing.frames import Branch
-from tinygradrnn.drawing.look import NUMBER
+from tinygradrnn.drawing.look import NUMBER, is_dashed
 from tinygradrnn.drawing.records import Wire, joint
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
+from tinygradrnn.drawing.template import numbered
 from tinygradrnn.drawing.text import number
 
 
@@ -23,9 +25,9 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
     box = template.rails[r]
     y = stage.placed[n].rails[r] + stage.place[template.steps[0]][2]
     stage.drawn.add(box)
-    at = stage.draw_origin(box, stage.label_x[n], y, stage.label_width[n])
+    at = stage.draw_label(box, n, y)
     weight = box in stage.look.weight_colour
-    total = stage.diagram.boxes[box].total
+    total, dashed = stage.diagram.boxes[box].total, is_dashed(stage.diagram.boxes[box])
     colour = stage.look.weight_colour.get(box, stage.theme.wire)
     thick = stage.look.rail(total) if weight else 1.4
     steps = set(template.steps)
@@ -35,9 +37,12 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
         if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
+    taps += tap_folds(stage, n, r, Style(colour, thick), y)
     for dot in sorted(taps, key=lambda dot: scene.dots[~dot].x):
         points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
-        scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
+        scene.lines.append(
+            Line(points, at, dot, colour, thick, "rail", stage.tooltip(box), dashed=dashed)
+        )
         at = dot
     if weight and stage.diagram.gradients:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
@@ -56,6 +61,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
     net = template.net_of["rail", wire.source]
     terms = stage.served(template, wire, net)
     ends = {p: stage.shape[t] for t, p in zip(wire.targets, terms, strict=True)}
+    dashed = is_dashed(stage.diagram.boxes[wire.source])
 
     def size(branch: Branch) -> float | None:
         here = [s for s in branch.sinks if s in terms]
@@ -63,8 +69,8 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
 
     def style(branch: Branch) -> Style:
         if weight:
-            return Style(colour, stage.look.tap(size(branch)), "tap")
-        return Style(colour, 1.1)
+            return Style(colour, stage.look.tap(size(branch)), "tap", dashed)
+        return Style(colour, 1.1, dashed=dashed)
 
     dots = []
     for root in placed.nets[net]:
@@ -73,7 +79,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
         px, py = root.points[0]
         thick = style(root).width
         dots.append(stage.scene.dot(px + x, py + y, 2.0 + thick / 2, colour))
-        if weight and stage.diagram.gradients:
+        if numbered(stage.diagram, wire):
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))

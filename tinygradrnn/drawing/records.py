@@ -13,11 +13,14 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 Kind = Literal[
-    "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold", "rest"
-]
-"""op: a sign in a circle; function: an operation with a name; gate: a named one; affine: products
+    "op", "function", "choice", "gate", "affine", "cell", "state", "input", "weight", "mask",
+    "output", "fold", "rest", "pass",
+]  # fmt: skip
+"""op: a sign in a circle; function: an operation with a name; choice: between the new state and the
+old one of a sequence that has ended; gate: a named one; affine: products
 with weights and their sum; cell: a whole cell, layer or module; state: what is handed to the next
-step; weight: a parameter; fold: time steps that are not shown; rest: operations that are not."""
+step; weight: a parameter; mask: of a dropout; fold: time steps that are not shown; rest: operations
+that are not; pass: nothing, where the other steps have an operation."""
 
 
 class Step(NamedTuple):
@@ -45,6 +48,8 @@ class Box:
     tooltip : str
     total : float or None
         Of a weight: the size of the whole gradient.
+    frozen : bool
+        Whether it is a weight that is not trained, or a product with one.
     """
 
     kind: Kind
@@ -54,6 +59,7 @@ class Box:
     group: int | None
     tooltip: str
     total: float | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class Wire:
         The size of the gradient that the targets together send back; None if none is sent.
     terms : tuple of float or None
         Those of the targets, one by one.
+    folded : int
+        From or to a fold, other than a state: how many steps it stands for.
     """
 
     source: int
@@ -81,6 +89,7 @@ class Wire:
     value: int | None = None
     term: float | None = None
     terms: tuple[float | None, ...] = ()
+    folded: int = 0
 
 
 class StateName(NamedTuple):
@@ -89,6 +98,38 @@ class StateName(NamedTuple):
     name: str
     slot: Hashable
     backward: bool
+
+
+class Layer(NamedTuple):
+    """A recurrent layer: the number that its boxes have, and what tells it from others.
+
+    ``number`` is 0 for one alone; ``arrow`` is empty where all layers run the same way.
+    """
+
+    group: int
+    phase: int
+    phase_name: str
+    number: int
+    arrow: str
+
+    @property
+    def name(self) -> str:
+        """Its name among the layers of its phase: ``layer 2 ←``, ``backward ←``."""
+        word = {"": "", "→": "forward", "←": "backward"}[self.arrow]
+        return f"{f'layer {self.number}' if self.number else word} {self.arrow}".strip()
+
+    @property
+    def whole(self) -> str:
+        """Both names: ``decoder layer 2``."""
+        return " ".join(filter(None, (self.phase_name, self.name)))
+
+
+class Running(NamedTuple):
+    """How many of the sequences of a batch have not ended at a step, and which (from 1)."""
+
+    step: Step
+    batch: int
+    sequences: tuple[int, ...]
 
 
 class Fold(NamedTuple):
@@ -112,6 +153,10 @@ class Diagram:
         Those shown, in time order.
     folds : tuple of Fold
     states : tuple of StateName
+    layers : tuple of Layer
+        The recurrent ones, in the order in which they are computed.
+    running : tuple of Running
+        Where sequences of a batch end at different steps.
     gradients : bool
         Whether sizes of gradients are to be shown.
     notes : tuple of str
@@ -124,6 +169,8 @@ class Diagram:
     steps: tuple[Step, ...] = ()
     folds: tuple[Fold, ...] = ()
     states: tuple[StateName, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    running: tuple[Running, ...] = ()
     gradients: bool = False
     notes: tuple[str, ...] = field(default=())
 

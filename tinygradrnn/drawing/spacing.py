@@ -63,12 +63,13 @@ class Spacing:
             for y in range(bottom, top + 1):
                 found[y][left] = Occupant(left, right, pad, pad, n)
         for k, parts in self.paths.items():
-            room = self.frame.nets[k].room
+            room, head = self.frame.nets[k].room, self.frame.nets[k].head
             for _, path in parts:
                 for (x1, y1), (x2, y2) in pairwise(path):
                     if x1 == x2:
                         for y in (y1, y2):
                             wide = room if y in (self.grid.foot, path[0][1]) else 0.0
+                            wide = max(wide, head) if y == self.grid.top else wide
                             found[y].setdefault(x1, Occupant(x1, x1, 0.0, wide, WIRE))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
 
@@ -89,7 +90,7 @@ class Spacing:
                 constraints.append((left, right, item.width - 2 * self._pad(n)))
             else:
                 constraints += [(x, x + 1, BETWEEN_PORTS) for x in range(left, right)]
-        constraints.append((left_border, right_border, 2 * MARGIN))
+        constraints.append((left_border, right_border, max(2 * MARGIN, self.frame.least)))
         return _between(constraints)
 
     def _spans(self, n: int) -> bool:
@@ -141,6 +142,7 @@ class Spacing:
         lines = sorted(used | set(grid.rail) | set(grid.bus))
         at: dict[int, float] = {}
         numbered = any(net.room for net in self.frame.nets)
+        headed = any(net.head for net in self.frame.nets)
         for low, high in zip([None, *lines], lines, strict=False):
             if low is None:
                 at[high] = 0.0
@@ -154,7 +156,7 @@ class Spacing:
             elif high in grid.rail:
                 gap = max(half[low], BESIDE_LANE if low in rows else 0.0) + RAIL_LABEL
             elif high in grid.bus:
-                gap = BETWEEN_RAILS
+                gap = BETWEEN_RAILS + (NUMBER_HEIGHT / 2 if headed else 0.0)
             elif low == grid.foot:
                 gap = half[high] + MARGIN + (NUMBER_HEIGHT if numbered else 0.0)
             elif high == grid.top:

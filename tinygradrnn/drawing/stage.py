@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 from tinygradrnn.drawing.frames import Placed
 from tinygradrnn.drawing.layout import lay_out
-from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.look import BODY, NUMBER, Look
 from tinygradrnn.drawing.outside import Origin, ancestors, make_side, place_side
 from tinygradrnn.drawing.records import Diagram, Step, Wire
 from tinygradrnn.drawing.scene import Scene, Text
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
-from tinygradrnn.drawing.text import number
+from tinygradrnn.drawing.text import number, width
 
 GAP, GAP_WITH_NUMBERS = 38.0, 62.0
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
+BESIDE_NAME = 14.0
 ABOVE_LANE = 9.0
 
 
@@ -35,8 +36,10 @@ class Stage:
         Box to shape, of the boxes in steps and of folds.
     origins : dict of (Step, int) to Origin
         Where a state leaves a step.
-    bus_dots : dict of (int, Hashable) to list of int
-        By phase and slot the dots at which the steps meet a bus.
+    bus_dots : dict of (int, int) to list of int
+        By phase and bus the dots at which the steps meet it.
+    margin : list of float
+        For each phase the room for the names of its layers.
     late : set of int
         The boxes that follow the steps; ``drawn`` are those that precede them.
     """
@@ -51,11 +54,13 @@ class Stage:
         self.placed = [lay_out(template.frame) for template in self.templates]
         self.shape: dict[int, int] = {}
         self.origins: dict[tuple[Step, int], Origin] = {}
-        self.bus_dots: dict[tuple[int, Hashable], list[int]] = {}
+        self.bus_dots: dict[tuple[int, int], list[int]] = {}
         self.place: dict[Step, tuple[int, float, float]] = {}
         self.fold_x: dict[int, float] = {}
+        self.margin: list[float] = []
         self.label_x: list[float] = []
         self.label_width: list[float] = []
+        self.label_widths: list[dict[str, float]] = []
         self.drawn: set[int] = set()
         self.right = self._place_columns()
 
@@ -68,7 +73,10 @@ class Stage:
             folds.setdefault(fold.after, []).append(fold.box)
         x = height = 0.0
         for n, template in enumerate(self.templates):
-            wide = self._label_width(template)
+            self.label_widths.append(self._label_widths(template))
+            wide = max(self.label_widths[n].values(), default=0.0)
+            self.margin.append(0.0 if n else self._margin(template))
+            x += self.margin[n]
             self.label_width.append(wide)
             self.label_x.append(x + wide / 2)
             if wide:
@@ -91,8 +99,8 @@ class Stage:
             x += wide + self.gap
         return x
 
-    def _label_width(self, template: Template) -> float:
-        """How wide the boxes to the left of a phase are: weights and initial states."""
+    def _label_widths(self, template: Template) -> dict[str, float]:
+        """How wide the boxes to the left of a phase are, by kind: weights and initial states."""
         steps = set(template.steps)
         boxes = self.diagram.boxes
         left = set(template.rails)
@@ -106,7 +114,24 @@ class Stage:
                 and boxes[wire.targets[0]].step in steps
             ):
                 left.add(wire.source)
-        return max((self.look.size(boxes[k])[0] for k in left), default=0.0)
+        widths: dict[str, float] = {}
+        for k in left:
+            kind = boxes[k].kind
+            widths[kind] = max(widths.get(kind, 0.0), self.look.size(boxes[k])[0])
+        return widths
+
+    def draw_label(self, box: int, n: int, y: float) -> int:
+        """A box at the left of a phase; those of a kind are equally wide, all end together."""
+        wide = self.label_widths[n].get(self.diagram.boxes[box].kind, self.label_width[n])
+        right = self.label_x[n] + self.label_width[n] / 2
+        return self.draw_origin(box, right - wide / 2, y, wide)
+
+    def _margin(self, template: Template) -> float:
+        """How wide the names of the layers are. Of a later phase the rails alone bear them."""
+        inside = set(template.groups)
+        names = [layer.name for layer in self.diagram.layers if layer.group in inside]
+        wide = max((width(name, BODY, bold=True) for name in names if name), default=0.0)
+        return wide + BESIDE_NAME if wide else 0.0
 
     def _lift(self, n: int) -> float:
         """How much a phase is lifted so that the lane that leads into it is straight."""

@@ -16,6 +16,7 @@ class Style(NamedTuple):
     colour: str
     width: float
     over: Over = "flow"
+    dashed: bool = False
 
 
 @dataclass
@@ -84,6 +85,8 @@ class Stamp:
                 rest[branch.end] = (start, points)
                 continue
             end = self.ends[branch.end] if branch.end is not None else dot(branch.points[-1], style)
+            if branch.end is not None and end < 0:  # a line may end within a place that is empty
+                points = joined(points, ((self.scene.dots[~end].x, self.scene.dots[~end].y),))
             self.scene.lines.append(
                 Line(
                     points,
@@ -94,6 +97,7 @@ class Stamp:
                     style.over,
                     self.tooltip,
                     arrow=branch.end is not None and end >= 0,
+                    dashed=style.dashed,
                 )
             )
         return rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygradrnn.drawing.ending import draw_ending
+from tinygradrnn.drawing.headings import name_layers, name_phases
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
 from tinygradrnn.drawing.layout import lay_out
@@ -40,6 +41,8 @@ def _timeline(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_lanes(stage)
     draw_ending(stage)
+    name_layers(stage)
+    name_phases(stage)
     return stage.scene
 
 
