@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tinygradrnn.drawing.folds import raise_folds
 from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import NUMBER, SMALL
@@ -75,17 +76,21 @@ def _incoming(stage: Stage) -> list[Incoming]:
             origin = stage.origins[step, stage.templates[n].states[port.number]]
             y += stage.placed[n].entries[port.number]
         else:
-            origin = _draw_bus(stage, n, port.number, joint(wire.term for wire in wires))
             y += stage.placed[n].buses[port.number]
+            readers = {target for wire in wires for target in wire.targets}
+            size = joint(wire.term for wire in wires)
+            origin = _draw_bus(stage, n, port.number, readers, y, size)
         lines.append(Incoming(port, wires, origin, y))
     return lines
 
 
-def _draw_bus(stage: Stage, n: int, bus: int, size: float | None) -> Origin:
+def _draw_bus(
+    stage: Stage, n: int, bus: int, readers: set[int], y: float, size: float | None
+) -> Origin:
     """The line above the steps that what they hand out runs along."""
     thick = stage.look.flow(size, 1.4)
     dots = stage.scene.dots
-    found = stage.bus_dots[n, stage.templates[n].buses[bus]]
+    found = stage.bus_dots[n, bus] + raise_folds(stage, n, bus, readers, y)
     found = sorted(found, key=lambda dot: dots[~dot].x)
     for a, b in pairwise(found):
         points = ((dots[~a].x, dots[~a].y), (dots[~b].x, dots[~b].y))

@@ -61,10 +61,20 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
     theme = look.theme
     found: list[Entry] = []
 
-    def line(x: float, y: float, wide: float, colour: str, thick: float, arrow: bool) -> None:
+    def line(
+        x: float,
+        y: float,
+        wide: float,
+        colour: str,
+        thick: float,
+        arrow: bool,
+        dashed: bool = False,
+    ) -> None:
         start, end = scene.dot(x, y, 0.0, colour), scene.dot(x + wide, y, 0.0, colour)
         points = ((x, y), (x + wide, y))
-        scene.lines.append(Line(points, start, end, colour, thick, "rail", arrow=arrow))
+        scene.lines.append(
+            Line(points, start, end, colour, thick, "rail", arrow=arrow, dashed=dashed)
+        )
 
     seen: dict[str, str] = {}
     for state, lane in zip(diagram.states, look.lanes, strict=True):
@@ -92,26 +102,46 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
         use = "drawn once for all steps" if diagram.rolls else "drawn once, one tap per step"
         found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: {use}"))
     found += [Entry(None, 0.0, note) for note in diagram.notes]
+    dashes = partial(line, wide=28.0, thick=1.6, arrow=False, dashed=True)
+    if any(box.frozen for box in diagram.boxes):
+        frozen = [k for k, box in enumerate(diagram.boxes) if box.frozen]
+        colour = look.weight_colour.get(frozen[0], theme.wire)
+        found.append(Entry(partial(dashes, colour=colour), SAMPLE, "frozen: not trained"))
+    if any(box.kind == "mask" for box in diagram.boxes):
+        shared = any(b.kind == "mask" and b.step is None for b in diagram.boxes)
+        what = "dropout mask" + (", one for all steps of a sequence" if shared else "")
+        rail = partial(dashes, colour=theme.wire) if shared else None
+        found.append(Entry(rail, SAMPLE if shared else 0.0, what))
+    if diagram.running:
+        found.append(Entry(None, 0.0, "run: sequences that have not ended"))
     if diagram.gradients:
-        text = "numbers, thickness: ‖∂L/∂·‖, — none"
-        if diagram.rolls:
-            text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
-        elif not diagram.backward:
-            text = f"arrows run forward · {text}"
-        found.append(Entry(None, 0.0, text))
-        if look.largest > 0:
-            power = math.floor(math.log10(look.largest))
-            marks = [(10.0 ** (power + step), _power(power + step)) for step in (-4, -2, 0)]
-
-            def scale(x: float, y: float) -> None:
-                thickness = look.tap if diagram.rolls else look.lane
-                for size, text in marks:
-                    line(x, y, 22.0, theme.muted, thickness(size), False)
-                    scene.texts.append(Text(x + 28, y, text, SIZE, theme.muted, align="left"))
-                    x += 42 + width(text, SIZE)
-
-            found.append(Entry(scale, sum(42 + width(text, SIZE) for _, text in marks), ""))
+        found.append(_scale(scene, look, partial(line, colour=theme.muted, arrow=False)))
     return found
+
+
+def _scale(scene: Scene, look: Look, line: Callable[..., None]) -> Entry:
+    """What numbers and thickness mean, with three thicknesses."""
+    text, thickness = "numbers, thickness: ‖∂L/∂·‖, — none", look.lane
+    if look.diagram.rolls:
+        text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
+        thickness = look.tap
+    elif not look.diagram.backward:
+        text = f"arrows run forward · {text}"
+    marks: list[tuple[float, str]] = []
+    if look.largest > 0:
+        power = math.floor(math.log10(look.largest))
+        marks = [(10.0 ** (power + step), _power(power + step)) for step in (-4, -2, 0)]
+    start = width(text, SIZE) + 16
+
+    def sample(x: float, y: float) -> None:
+        scene.texts.append(Text(x, y, text, SIZE, look.theme.muted, align="left"))
+        x += start
+        for size, shown in marks:
+            line(x, y, wide=22.0, thick=thickness(size))
+            scene.texts.append(Text(x + 28, y, shown, SIZE, look.theme.muted, align="left"))
+            x += 42 + width(shown, SIZE)
+
+    return Entry(sample, start + sum(42 + width(shown, SIZE) for _, shown in marks), "")
 
 
 def _both_ways(scene: Scene, diagram: Diagram, look: Look, railed: list[int]) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from tinygradrnn.drawing.theme import Lane, Theme
 
 BODY, NUMBER, SMALL, TITLE = 12.0, 11.0, 10.5, 14.0
 GAP, GAP_WITH_NUMBERS = 38.0, 62.0  # between two steps
+TAP = 9.0  # between two taps that lead to a fold
 DECADES = 6.0  # from the thickest line to the thinnest
 FOLDS = ("fold", "rest")
 NUMBER_HEIGHT = 18.0
@@ -25,6 +27,11 @@ class Foot(NamedTuple):
     room: float = 0.0
     ahead: float = 0.0
     tall: float = 0.0
+
+
+def is_dashed(box: Box) -> bool:
+    """Whether what starts at a box is no part of the training: a frozen weight, a dropout mask."""
+    return box.frozen or box.kind == "mask"
 
 
 class Look:
@@ -44,6 +51,7 @@ class Look:
             k: theme.weights[n % len(theme.weights)] for n, k in enumerate(weights)
         }
         self.lanes = self._lane_colours()
+        self.idle = {found.step for found in diagram.running if not found.sequences}
         sizes = [wire.term for wire in diagram.wires if wire.term is not None]
         self.largest = max((s for s in sizes if math.isfinite(s)), default=0.0)
 
@@ -72,9 +80,19 @@ class Look:
         """What is kept free to the right of the last time step."""
         return 0.0
 
+    def numbered(self, wire: Wire) -> bool:
+        """Whether the taps of what all steps read bear numbers: of weights, or of a gradient."""
+        weight = wire.source in self.weight_colour
+        return self.sized and (weight or wire.term is not None)
+
+    @property
+    def buses_numbered(self) -> bool:
+        """Whether what steps hand out to the end bears numbers."""
+        return self.lanes_sized
+
     def foot(self, wire: Wire) -> Foot:
         """The room for what is written at the foot of a tap."""
-        if not self.diagram.gradients:
+        if not self.numbered(wire):
             return Foot()
         sizes = [
             text.width(text.number(term), NUMBER, bold=True) for term in (wire.term, *wire.terms)
@@ -126,6 +144,8 @@ class Look:
 
     def natural_size(self, box: Box, lines: tuple[str, ...]) -> tuple[float, float]:
         """What a text needs in such a box."""
+        if box.kind == "fold":
+            return self._fold_widths[box.slot], 40.0
         if box.kind == "op" and len(lines) == 1 and len(lines[0]) == 1:
             return 24.0, 24.0
         wide = max(
@@ -137,6 +157,32 @@ class Look:
         if box.kind not in FOLDS:
             height += 13.0 * (len(lines) - 1)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height
+
+    def folded(self, wire: Wire) -> str:
+        """What stands for the taps of the folded steps: ``36 terms ‖Σ‖ 0.40``."""
+        return self._folded(wire, self.numbered(wire))
+
+    def _folded(self, wire: Wire, numbered: bool) -> str:
+        if not numbered:
+            return text.folded(wire.folded)
+        joint = self.diagram.boxes[wire.source].kind == "fold"
+        return text.folded(wire.folded, wire.term, joint=joint)
+
+    @cached_property
+    def _fold_widths(self) -> dict[Hashable, float]:
+        """Wide enough for what is written on the rails, to the right of all taps."""
+        found = {}
+        for fold in self.diagram.folds:
+            wires = [
+                w for w in self.diagram.wires if w.folded and fold.box in (w.source, *w.targets)
+            ]
+            texts = [
+                text.width(self._folded(wire, self.diagram.gradients), NUMBER, bold=True)
+                for wire in wires
+            ]
+            wide = max(texts, default=0.0) + TAP * (len(wires) + 2)
+            found[self.diagram.boxes[fold.box].slot] = max(116.0, wide)
+        return found
 
     @staticmethod
     def font_size(box: Box, lines: tuple[str, ...]) -> float:
@@ -156,6 +202,8 @@ class Look:
             fill = theme.gate
         elif box.kind in FOLDS:
             fill, ink = theme.page, theme.muted
+        if box.step in self.idle and box.kind != "state":
+            fill, edge, ink = theme.panel, theme.panel_edge, theme.muted
         return Shape(
             x,
             y,
@@ -171,7 +219,7 @@ class Look:
             bold=box.kind == "weight",
             thick=thick,
             round=width == height == 24.0,
-            dashed=box.kind in FOLDS or box.dashed,
+            dashed=box.kind in FOLDS or box.dashed or is_dashed(box),
         )
 
     @cached_property

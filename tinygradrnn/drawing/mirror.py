@@ -66,7 +66,14 @@ class ForwardLook(Look):
             default=0.0,
         )
 
+    def numbered(self, wire: Wire) -> bool:
+        return False  # terms have boxes, and all else that sends gradients has twins
+
+    buses_numbered = False
+
     def foot(self, wire: Wire) -> Foot:
+        if wire.source not in self.weight_colour:
+            return Foot()
         half = max(self.term_width(wire, term) for term in (wire.term, *wire.terms)) / 2
         return Foot(half, half, self.tall)
 

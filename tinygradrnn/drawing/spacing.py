@@ -20,6 +20,7 @@ RAIL_LABEL = 16.0  # half the box at the end of a rail, and some room
 BESIDE_LANE = 13.0  # half the box at the end of a lane
 BETWEEN_PORTS = 17.0
 BETWEEN_LANES = 15.0  # half of it: there is a line between each two
+BUS_LABEL = 9.0
 BESIDE_SPAN = 22.0
 MARGIN = 16.0
 WIRE = -1
@@ -68,8 +69,8 @@ class Spacing:
                 for (x1, y1), (x2, y2) in pairwise(path):
                     if x1 == x2:
                         for y in (y1, y2):
-                            at_foot = y in feet
-                            before, after = (net.ahead, net.room) if at_foot else (0.0, 0.0)
+                            before, after = (net.ahead, net.room) if y in feet else (0.0, 0.0)
+                            after = max(after, net.head) if y == self.grid.top else after
                             found[y].setdefault(x1, Occupant(x1, x1, before, after, WIRE))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
 
@@ -102,7 +103,7 @@ class Spacing:
                 constraints.append((left, right, item.width - 2 * self._pad(n)))
             else:
                 constraints += [(x, x + 1, BETWEEN_PORTS) for x in range(left, right)]
-        constraints.append((left_border, right_border, 2 * MARGIN))
+        constraints.append((left_border, right_border, max(2 * MARGIN, self.frame.least)))
         return _between(constraints)
 
     def _spans(self, n: int) -> bool:
@@ -154,6 +155,7 @@ class Spacing:
         lines = sorted(used | set(grid.rail) | set(grid.bus))
         at: dict[int, float] = {}
         foot = max((net.tall for net in self.frame.nets), default=0.0)
+        headed = any(net.head for net in self.frame.nets)
         for low, high in zip([None, *lines], lines, strict=False):
             if low is None:
                 at[high] = 0.0
@@ -167,7 +169,7 @@ class Spacing:
             elif high in grid.rail:
                 gap = max(half[low], BESIDE_LANE if low in rows else 0.0) + RAIL_LABEL
             elif high in grid.bus:
-                gap = BETWEEN_RAILS
+                gap = BETWEEN_RAILS + (BUS_LABEL if headed else 0.0)
             elif low == grid.foot:
                 gap = half[high] + MARGIN + foot
             elif high == grid.top:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygradrnn.drawing.folds import tap_fold
 from tinygradrnn.drawing.frames import Branch
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.mirror import TERM_HEIGHT, Term, TwinLook, running, term_text
@@ -10,10 +11,9 @@ from tinygradrnn.drawing.records import Step, Wire, joint
 from tinygradrnn.drawing.scene import Line, Shape, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
-from tinygradrnn.drawing.text import width
+from tinygradrnn.drawing.text import counted, width
 from tinygradrnn.drawing.twins import Sum
 
-BESIDE_TAP = 12.0  # between the taps of a fold
 RIGHT_OF_STEPS = 14.0
 
 
@@ -45,7 +45,7 @@ class _Rail:
     def draw(self) -> None:
         scene, box = self.stage.scene, self.box
         self.stage.drawn.add(box)
-        x, wide = self.stage.label_x[self.n], self.stage.label_width[self.n]
+        x, wide = self.stage.label_place(box, self.n)
         shown, high = self.look.size(self.stage.diagram.boxes[box])
         if self.rightward:
             ends = [self._span(step)[1] for step in self.template.steps]
@@ -154,37 +154,15 @@ class _Rail:
         look.terms.append(Term(number, step, share.kept if share else ()))
         return number
 
-    def _count(self, text: str, x: float) -> None:
-        """How many terms a fold adds, above the rail."""
-        self.stage.scene.texts.append(
-            Text(x, self.y + 11, text, SMALL, self.colour, bold=True, align="left")
-        )
-
     def _folds(self) -> list[tuple[int, Sum]]:
-        """Where each fold adds its terms: a tap below it, or itself on the way of a rail."""
+        """Where each fold adds its terms."""
         found = []
-        stage, scene = self.stage, self.stage.scene
-        for k, fold in enumerate(stage.diagram.folds):
-            part = self.sums.get(k)
-            home = stage.place[fold.after or stage.diagram.steps[0]][0]
-            if part is None or part.size is None or home != self.n:
+        for fold in self.stage.folds(self.n):
+            part = self.sums.get(self.stage.diagram.folds.index(fold))
+            if part is None or part.size is None:
                 continue
-            shape = stage.shape[fold.box]
-            box = scene.shapes[shape]
-            left, right = stage.sides(shape)
-            self._say(part, left, right)
-            text = f"{part.terms} term{'s' if part.terms > 1 else ''}"
-            if shape in stage.folds_at(self.n, self.y):
-                x = right + 8 if self.rightward else left - 8 - width(text, SMALL, bold=True)
-                self._count(text, x)
-                found.append((shape, part))
-                continue
-            middle = (len(self.template.rails) - 1) / 2
-            x = box.x + BESIDE_TAP * (middle - self.r)
-            thick = self.look.tap(part.size)
-            dot = scene.dot(x, self.y, 2.0 + thick / 2, self.colour)
-            points = ((x, self.y), (x, box.y - box.height / 2))
-            scene.lines.append(Line(points, dot, shape, self.colour, thick, "tap", text))
-            self._count(text, x + 6)
-            found.append((dot, part))
+            self._say(part, *self.stage.sides(self.stage.shape[fold.box]))
+            style, text = Style(self.colour, self.look.tap(part.size)), counted(part.terms, "term")
+            stop = tap_fold(self.stage, self.n, self.r, fold, style, self.y, text)
+            found.append((stop, part))
         return found

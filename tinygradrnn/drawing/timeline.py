@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinygradrnn.drawing.bothways import compose_both_ways, plain
 from tinygradrnn.drawing.ending import draw_ending
+from tinygradrnn.drawing.headings import name_layers, name_phases
 from tinygradrnn.drawing.histories import draw_histories
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
@@ -55,4 +56,6 @@ def _timeline(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_lanes(stage)
     draw_ending(stage)
+    name_layers(stage)
+    name_phases(stage)
     return stage.scene
