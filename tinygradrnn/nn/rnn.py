@@ -25,6 +25,8 @@ from tinygradrnn.tensors import Tensor, as_tensor
 
 Lengths = np.ndarray[Any, np.dtype[np.int64]]
 
+DROPPED = "x × mask"  # what pictures call an input that was masked before it was read
+
 
 class RNNOutput:
     """What a recurrent layer returns; unpacks as ``y, state = rnn(x)``.
@@ -148,7 +150,7 @@ class RNN(Module):
     ) -> tuple[State, Tensor]:
         x_t = F.unstacked(x, t, axis=1)
         if x_t.node.order > x.node.order:  # a slice, not what the layer below made
-            name_nodes(x_t, "x")
+            name_nodes(x_t, DROPPED if x.name == DROPPED else "x")
         entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)
         new = self.cell.transition(entering, x_t)
         y = self.cell.output(new)
