@@ -99,6 +99,22 @@ class Fold(NamedTuple):
     box: int
 
 
+class Shown(NamedTuple):
+    """Where in a picture operations are: in a box; in a fold, those of each of its steps.
+
+    Attributes
+    ----------
+    box : int
+    step : Step or None
+    orders : tuple of int
+        When its nodes were recorded (:attr:`tinygradrnn.Node.order`), the result last.
+    """
+
+    box: int
+    step: Step | None
+    orders: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Diagram:
     """Everything that a picture shows.
@@ -116,6 +132,9 @@ class Diagram:
         Whether sizes of gradients are to be shown.
     notes : tuple of str
         Further lines for the legend.
+    shows : tuple of Shown
+        Which box a node of the graph is in. A box that is not here shows a value once more: a state
+        beside the operation that computes it, or the output.
     """
 
     title: str
@@ -126,6 +145,7 @@ class Diagram:
     states: tuple[StateName, ...] = ()
     gradients: bool = False
     notes: tuple[str, ...] = field(default=())
+    shows: tuple[Shown, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def wires_from(self) -> tuple[tuple[Wire, ...], ...]:

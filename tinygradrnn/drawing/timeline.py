@@ -16,13 +16,15 @@ from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.theme import Theme
 
 
-def compose(diagram: Diagram, theme: Theme) -> Scene:
+def compose(diagram: Diagram, theme: Theme, legend: bool = True) -> Scene:
     """Place a diagram: along the time axis, if it has steps.
 
     Parameters
     ----------
     diagram : Diagram
     theme : Theme
+    legend : bool
+        With a title and a legend above it.
 
     Returns
     -------
@@ -30,7 +32,8 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
     """
     look = Look(diagram, theme)
     scene = _timeline(diagram, look) if diagram.steps else _plain(diagram, look)
-    add_legend(scene, diagram, look)
+    if legend:
+        add_legend(scene, diagram, look)
     return scene
 
 
