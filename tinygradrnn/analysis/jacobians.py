@@ -246,7 +246,7 @@ def _matrices(cell: Any, states: State, inputs: TensorLike) -> tuple[Numbers, bo
     if single:
         x = x.reshape(1, *x.shape)
     check_input(cell, x, ("B", "T", "F"))
-    with at(Place(debugging=state.place.debugging)):  # recording, also inside no_grad()
+    with at(Place(watch=state.place.watch)):  # recording, also inside no_grad()
         found = [
             _step_jacobian(cell, entering, F.unstacked(x, t, axis=1))
             for t, entering in enumerate(_entering(cell, states, x))

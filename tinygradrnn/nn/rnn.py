@@ -11,7 +11,13 @@ from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
-from tinygradrnn.nn.cells.base import Cell, check_input, check_step, checked_state
+from tinygradrnn.nn.cells.base import (
+    Cell,
+    check_input,
+    check_step,
+    checked_state,
+    equations_of,
+)
 from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import Leaf, cell_scope, timestep
@@ -127,7 +133,8 @@ class RNN(Module):
         state = self._start(state, batch)
         ys: list[Any] = [None] * steps
         order = range(steps - 1, -1, -1) if backwards else range(steps)
-        with cell_scope(type(self.cell).__name__):
+        equations = equations_of(self.cell, backwards)
+        with cell_scope(type(self.cell).__name__, equations):
             dropped = self._mask(state)
             for t in order:
                 with timestep(t + 1):
