@@ -42,7 +42,7 @@ export function shapeText(shape) {
 
 /** The size of an array in a few characters: its only number, or its norm. */
 export function sizeOf(summary) {
-  return "norm" in summary ? `‖${short(summary.norm)}‖` : short([summary.values].flat(9)[0]);
+  return "norm" in summary ? `norm ${short(summary.norm)}` : short([summary.values].flat(9)[0]);
 }
 
 /** What is known of an array: its name and shape, then its numbers in columns. */

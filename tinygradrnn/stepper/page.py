@@ -84,7 +84,7 @@ class StepThrough:
     def __init__(self, graph: Graph, level: str, steps: int | Iterable[int] | None = None) -> None:
         diagram = draw(graph, level=level, gradients=True, steps=steps).diagram
         self._visits = Visits(graph, diagram)
-        self._picture = Picture(diagram)
+        self._picture = Picture(diagram, self._visits.tags())
         backward = Backward(self._visits)
         self.trace = replay(self._visits, self._picture, backward, level)
         self.totals: dict[str, Array] = backward.totals

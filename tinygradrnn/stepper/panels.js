@@ -4,6 +4,7 @@ import { arrayView, find, formulaView, make, makeSvg, short, sizeOf, written } f
 
 const WIDE = 300;
 const HIGH = 64;
+const WIDEST = 36; // of a bar
 const DECADES = 6;
 
 /** The step at a position, with all its numbers. */
@@ -38,6 +39,7 @@ function termView(term) {
   if (term.total) parts.push(` → ${sizeOf(term.total)}`);
   const view = make("div", { class: `term ${colour}` }, make("p", {}, ...parts));
   view.append(...(term.formulas ?? []).map(formulaView));
+  if (!("norm" in term.value)) return view; // a single number, said already
   const numbers = make("div", { class: "arrays" }, labelled("term", term.value));
   if (term.total) numbers.append(labelled("running total", term.total));
   view.append(numbers);
@@ -139,17 +141,17 @@ class Chart {
     this.bars.setAttribute("d", come.map((term) => this.bar(term)).join(""));
     const middle = (term) => (term.slot + 0.5) * this.step;
     const points = come.map((term) => `${middle(term)},${HIGH - this.height(magnitude(term.total))}`);
-    this.line.setAttribute("d", points.length ? `M${points.join("L")}h0` : "");
-    const sum = low ? sizeOf(terms[low - 1].total) : "—";
+    this.line.setAttribute("d", points.length ? `M${points.join("L")}h0.01` : "");
+    const sum = low ? short(magnitude(terms[low - 1].total)) : "—";
     const count = `${low} of ${terms.length} terms`;
-    this.caption.replaceChildren("Σ = ", make("b", {}, sum), ` · ${count}`);
+    this.caption.replaceChildren("‖Σ‖ = ", make("b", {}, sum), ` · ${count}`);
   }
 
   bar(term) {
-    const gap = Math.min(this.step * 0.15, 3);
-    const left = term.slot * this.step + gap;
+    const wide = Math.min(this.step * 0.8, WIDEST);
+    const left = (term.slot + 0.5) * this.step - wide / 2;
     const high = this.height(magnitude(term.value));
-    return `M${left} ${HIGH}v${-high}h${this.step - 2 * gap}v${high}z`;
+    return `M${left} ${HIGH}v${-high}h${wide}v${high}z`;
   }
 }
 

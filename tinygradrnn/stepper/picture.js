@@ -15,6 +15,7 @@ export class Picture {
     this.boxes = trace.boxes.map((_, n) => find(`n${n}`));
     this.lines = trace.lines.map((_, k) => find(`e${k}`));
     this.lit = []; // marks at the current step
+    this.sums = new Map(); // by the number of its text, what it says
     this.tip = new Tip(this);
     this.readSteps();
     this.zoomed = false;
@@ -71,14 +72,22 @@ export class Picture {
       for (const [element, mark] of this.on[n]) element.classList.remove(mark);
     }
     this.position = position;
-    for (const element of this.lit) element.classList.remove("current");
+    for (const element of this.lit) element.classList.remove("current", "near");
     const step = this.trace.steps[position - 1];
     this.lit = step
       ? [...step.boxes.map((n) => this.boxes[n]), ...step.lines.map((n) => this.lines[n])]
       : [];
     for (const element of this.lit) element.classList.add("current");
+    // the boxes at the other ends say what the formulas call them
+    const ends = step ? step.lines.flatMap((n) => this.trace.lines[n][0]) : [];
+    for (const n of ends) {
+      this.boxes[n].classList.add("near");
+      this.lit.push(this.boxes[n]);
+    }
     this.svg.classList.toggle("backward", step?.phase === "backward");
     for (const [n, size] of sums) {
+      if (this.sums.get(n) === size) continue;
+      this.sums.set(n, size);
       const note = find(`t${n}`);
       note.classList.toggle("shown", size !== null);
       note.querySelector("text").textContent = `‖Σ‖ ${short(size)}`;
@@ -117,9 +126,9 @@ export class Picture {
   follow(box) {
     if (!this.zoomed && this.scaled < READABLE) this.zoom(0.85 / this.scaled);
     const { view, size } = this;
-    const place = box.getBBox();
-    const x = (place.x + place.width / 2 - size.x) * this.scaled;
-    const y = (place.y + place.height / 2 - size.y) * this.scaled;
+    const side = (name) => Number(box.firstElementChild.getAttribute(name));
+    const x = (side("x") + side("width") / 2 - size.x) * this.scaled;
+    const y = (side("y") + side("height") / 2 - size.y) * this.scaled;
     const left = keepInside(x, view.scrollLeft, view.clientWidth);
     const top = keepInside(y, view.scrollTop, view.clientHeight);
     if (left === view.scrollLeft && top === view.scrollTop) return;

@@ -5,14 +5,14 @@ The scene is written by itself, without Graphviz: a page of one file must not de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
 
 from tinygradrnn.drawing.dot import CLEAR, MARGIN, figures, find_crossings, rounded, span
 from tinygradrnn.drawing.frames import Point
 from tinygradrnn.drawing.records import Diagram
-from tinygradrnn.drawing.scene import ORDER, Line, Scene, Shape, Text
+from tinygradrnn.drawing.scene import ORDER, Dot, Line, Scene, Shape, Text
 from tinygradrnn.drawing.theme import DARK, LIGHT, Lane, Theme
 from tinygradrnn.drawing.timeline import compose
 
@@ -63,6 +63,8 @@ class Picture:
     ----------
     diagram : Diagram
         With the sizes of gradients.
+    tags : mapping of int to str
+        By box: what the page calls its result, where that is not written in it.
 
     Attributes
     ----------
@@ -73,7 +75,8 @@ class Picture:
         The lines that lead from one box to another one.
     """
 
-    def __init__(self, diagram: Diagram) -> None:
+    def __init__(self, diagram: Diagram, tags: Mapping[int, str]) -> None:
+        self.tags = tags
         self.scene: Scene = compose(diagram, VARIABLES, legend=False)
         self.title = diagram.title
         self.shape = {shape.box: n for n, shape in enumerate(self.scene.shapes)}
@@ -122,12 +125,6 @@ class Picture:
             for point, upright, _ in crossings.get(k, ()):
                 yield self._gap(line, point, upright)
             yield self._line(k, line)
-        for dot in scene.dots:
-            if dot.radius:
-                yield (
-                    f'<circle cx="{figures(dot.x)}" cy="{figures(-dot.y)}" '
-                    f'r="{figures(min(dot.radius, 3.2))}" style="fill:{dot.colour}"/>'
-                )
         for n, shape in enumerate(scene.shapes):
             yield self._shape(n, shape)
         for n, text in enumerate(scene.texts):
@@ -157,6 +154,7 @@ class Picture:
                 f"l{figures(sx + dy * half)},{figures(sy + dx * half)}"
                 f'l{figures(-2 * dy * half)},{figures(-2 * dx * half)}z"/>'
             )
+        dot = _dot(self.scene.dots[~line.end]) if line.end < 0 else ""
         path = _path(points)
         whole = _path(line.points)
         dashed = " dashed" if line.dashed else ""
@@ -164,7 +162,7 @@ class Picture:
             f'<g class="line {line.over}{dashed}" id="e{k}" tabindex="-1" role="img" '
             f'aria-label="edge that carries {escape(line.tooltip or "a value")}" '
             f'style="--colour:{line.colour};--size:{figures(line.width + 2.5)}">'
-            f'<path class="band" d="{whole}"/><path class="wire" d="{path}"/>{head}'
+            f'<path class="band" d="{whole}"/><path class="wire" d="{path}"/>{head}{dot}'
             f'<path class="hit" d="{whole}"/></g>'
         )
 
@@ -177,6 +175,10 @@ class Picture:
             f'<text x="{figures(s.x)}" y="{figures(first + high * k)}">{escape(text)}</text>'
             for k, text in enumerate(s.text)
         )
+        if s.box in self.tags:
+            x, y = s.x + s.width / 2 + 2, top - 2
+            tag = escape(self.tags[s.box])
+            lines += f'<text class="tag" x="{figures(x)}" y="{figures(y)}">{tag}</text>'
         kind = s.style + (" dashed" if s.dashed else "") + (" bold" if s.bold else "")
         return (
             f'<g class="box {kind}" id="n{n}" tabindex="-1" role="img" '
@@ -204,6 +206,16 @@ class Picture:
             f'style="fill:{text.colour};font-size:{figures(text.size)}px">{escape(text.text)}'
             "</text></g>"
         )
+
+
+def _dot(dot: Dot) -> str:
+    """Where a wire forks; it appears with the line that leads there."""
+    if not dot.radius:
+        return ""
+    return (
+        f'<circle class="head" cx="{figures(dot.x)}" cy="{figures(-dot.y)}" '
+        f'r="{figures(min(dot.radius, 3.2))}"/>'
+    )
 
 
 def _rank(line: Line) -> int:

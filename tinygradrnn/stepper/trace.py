@@ -163,6 +163,16 @@ class Visits:
         ]
         return [*read, result]
 
+    def tags(self) -> dict[int, str]:
+        """The names of results that are not written in their boxes: v₇ for a +."""
+        found = {}
+        for k, shown in enumerate(self.shows):
+            text = " ".join(self.diagram.boxes[shown.box].text)
+            result = self.result(k)
+            if not self.folded(shown) and not result.is_leaf and self.names[result] not in text:
+                found[shown.box] = self.names[result]
+        return found
+
     def label(self, k: int, node: Node) -> int | None:
         """The time step of a node in a box."""
         step = self.shows[k].step
