@@ -269,7 +269,7 @@ class _Builder:
                         continue
                     ends = found.setdefault((start, source, step, state), {})
                     uses = ends.setdefault(target, [])
-                    if len(unit.nodes) == 1 or not uses:
+                    if len(unit.nodes) == 1 or unit.what == "sum" or not uses:
                         uses.append([])
                     uses[-1].append((node, position))
         for node in reading.step if self.timed else ():
