@@ -152,10 +152,11 @@ class RNN(Module):
         y = self.cell.output(new)
         if t in (0, x.shape[1] - 1):  # the first step of either direction
             check_step(self.cell, state, new, y, x.shape[0])
+        name_nodes(new)
         if valid is not None and not (valid > t).all():
             new = map_state(lambda after, before: chosen(valid > t, after, before), new, state)
             y = chosen(valid > t, y, 0.0)
-        name_nodes(new)
+            name_nodes(new)
         return new, y
 
     def _start(self, state: State, batch: int) -> State:

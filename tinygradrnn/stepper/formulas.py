@@ -1,12 +1,14 @@
 """The formula of an operation and of its gradient, in symbols and with numbers.
 
-The formula of a gradient is not written down anywhere: the gradient rule is run on symbols' stand-
-ins while a :class:`~tinygradrnn.recording.Watch` notes what it computes, and that is written.
+The formulas of gradients stand nowhere, so they cannot differ from the rules: a rule is run once
+while a :class:`~tinygradrnn.recording.Watch` notes which operations it applies, and these are
+written in the notation of :mod:`tinygradrnn.stepper.notation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,12 +97,12 @@ def filled(node: Node, gradient: Any = None, name: Naming | None = None) -> Form
     Formula or None
         None for a leaf, and if there are too many numbers to be read.
     """
+    if node.operation in (None, ops.accumulate) or len(node.inputs) > SMALL:
+        return None
+    if not all(1 <= prod(one.shape) <= SMALL for one in (node, *node.inputs)):
+        return None
     arrays = [host(source) for source in node.inputs]
     result = host(node)
-    if node.operation is None or len(arrays) > SMALL or node.operation is ops.accumulate:
-        return None
-    if any(array.size > SMALL or not array.size for array in (result, *arrays)):
-        return None
     numbers = {str(k): _numbers(array) for k, array in enumerate(arrays)}
     numbers["y"] = _numbers(result)
     forward = f"{numbers['y'].text} = {write(_forward(node), numbers).text}"
@@ -319,10 +321,7 @@ def _numbers(array: Any) -> Text:
     if array.size == 1:
         text = number(array.item(), 3)
         return Text(text, SIGNED if text.startswith("−") else ATOM, array.shape, True)
-    rows = array
-    while rows.ndim > 1 and rows.shape[0] == 1:
-        rows = rows[0]
-    return Text(_listed(rows), ATOM, array.shape)
+    return Text(_listed(array), ATOM, array.shape)
 
 
 def _listed(array: np.ndarray) -> str:

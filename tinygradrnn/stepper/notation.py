@@ -57,17 +57,20 @@ def write(tree: Tree, names: Mapping[str, Text]) -> Text:
         return Text(number(tree), SIGNED if tree < 0 else ATOM, is_number=True)
     written = WRITTEN.get(tree.op) or called(tree.op.name)
     operands = [write(operand, names) for operand in tree.operands]
+    if tree.op is ops.multiply and isinstance(tree.operands[1], float | int):
+        operands.reverse()  # 2 · a, not a · 2
     text, binds = written(*operands, **tree.settings)
-    return Text(text, binds, tree.shape)
+    same = any(operand.is_number and operand.text == text for operand in operands)
+    return Text(text, binds, tree.shape, same)
 
 
 def number(value: Any, digits: int = 6) -> str:
-    """A number as it is written in a formula: −0.5, ∞."""
+    """A number as it is written in a formula: −0.5, ∞; −0.0 as 0."""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, int):
         return str(value).replace("-", "−")
-    text = f"{value:.{digits}g}".replace("inf", "∞").replace("nan", "NaN")
+    text = f"{value + 0.0:.{digits}g}".replace("inf", "∞").replace("nan", "NaN")
     return text.replace("-", "−").replace("e−0", "e−").replace("e+0", "e+")
 
 
@@ -124,8 +127,6 @@ def called(name: str) -> Writer:
 def _multiply(a: Text, b: Text) -> tuple[str, int]:
     if a == b and a.binds == ATOM:
         return a.text + "²", POWER
-    if b.is_number and not a.is_number:
-        a, b = b, a
     sign = "·" if 1 in (prod(a.shape), prod(b.shape)) else "⊙"
     return f"{_factor(a)} {sign} {_factor(b, right=True)}", PRODUCT
 
