@@ -23,7 +23,8 @@ from tinygradrnn.stepper.trace import Array, Backward, Step, Visits, forward_ste
 from tinygradrnn.tensors import Tensor
 
 SCRIPTS = ("format.js", "picture.js", "panels.js", "stepper.js")  # each after what it imports
-FRAME_HEIGHT = 860
+SUFFIXES = (".html", ".htm")
+FRAME_HEIGHT = 860  # in a notebook
 
 
 def step_through(
@@ -133,9 +134,8 @@ class StepThrough:
             Where it is.
         """
         path = Path(path)
-        if path.suffix.lower() not in (".html", ".htm"):
+        if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"save: {path.name!r} should end in .html")
-        path.parent.mkdir(parents=True, exist_ok=True)
         # a name may hold half a character, which no file can
         write_atomically(path, self.html().encode("utf-8", "replace"))
         return path

@@ -65,6 +65,7 @@ export class Picture {
 
   /** Turn on or off what lies between where we are and a position. */
   go(position, sums) {
+    const near = Math.abs(position - this.position) === 1;
     for (let n = this.position + 1; n <= position; n += 1) {
       for (const [element, mark] of this.on[n]) element.classList.add(mark);
     }
@@ -92,7 +93,7 @@ export class Picture {
       note.classList.toggle("shown", size !== null);
       note.querySelector("text").textContent = `‖Σ‖ ${short(size)}`;
     }
-    if (step) this.follow(this.boxes[step.boxes[0]]);
+    if (step) this.follow(this.boxes[step.boxes[0]], near);
     this.rove(this.lit[0] ?? this.order[0]);
     this.tip.refresh();
   }
@@ -123,7 +124,7 @@ export class Picture {
   }
 
   /** Bring a box into sight; a picture that is too small to read is enlarged at the first step. */
-  follow(box) {
+  follow(box, near) {
     if (!this.zoomed && this.scaled < READABLE) this.zoom(0.85 / this.scaled);
     const { view, size } = this;
     const side = (name) => Number(box.firstElementChild.getAttribute(name));
@@ -132,7 +133,7 @@ export class Picture {
     const left = keepInside(x, view.scrollLeft, view.clientWidth);
     const top = keepInside(y, view.scrollTop, view.clientHeight);
     if (left === view.scrollLeft && top === view.scrollTop) return;
-    view.scrollTo({ left, top, behavior: calm.matches ? "auto" : "smooth" });
+    view.scrollTo({ left, top, behavior: near && !calm.matches ? "smooth" : "auto" });
   }
 
   // ------------------------------------------------------------------ the keyboard inside
