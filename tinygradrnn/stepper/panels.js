@@ -140,7 +140,9 @@ class Chart {
     const come = terms.slice(0, low);
     this.bars.setAttribute("d", come.map((term) => this.bar(term)).join(""));
     const middle = (term) => (term.slot + 0.5) * this.step;
-    const points = come.map((term) => `${middle(term)},${HIGH - this.height(magnitude(term.total))}`);
+    const points = come.map(
+      (term) => `${middle(term)},${HIGH - this.height(magnitude(term.total))}`,
+    );
     this.line.setAttribute("d", points.length ? `M${points.join("L")}h0.01` : "");
     const sum = low ? short(magnitude(terms[low - 1].total)) : "—";
     const count = `${low} of ${terms.length} terms`;

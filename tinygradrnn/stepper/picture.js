@@ -166,7 +166,7 @@ export class Picture {
   /** A box in words: its value and gradient, as far as they are known at this step. */
   describeBox(n) {
     const box = this.trace.boxes[n];
-    const at = (phase) => this.visits[n][phase].filter((k) => k <= this.position).at(-1);
+    const at = (phase) => this.visits[n][phase].findLast((k) => k <= this.position);
     const [forward, backward] = [at("forward"), at("backward")];
     const computed = this.trace.steps[forward - 1];
     const parts = [make("p", { class: "about" }, box.about)];
@@ -181,7 +181,8 @@ export class Picture {
     const step = this.trace.steps[backward - 1];
     if (step) {
       parts.push(...step.gradients.map((gradient) => arrayView(gradient)));
-      for (const term of step.terms) parts.push(...(term.formulas ?? []).slice(0, 2).map(formulaView));
+      const rules = step.terms.flatMap((term) => (term.formulas ?? []).slice(0, 2));
+      parts.push(...rules.map(formulaView));
     } else if (this.visits[n].backward.length) {
       parts.push(make("p", { class: "hidden-yet" }, "its gradient has not arrived yet"));
     } else {
@@ -199,7 +200,7 @@ export class Picture {
     };
     const parts = [make("h3", {}, `${labels(sources)} → ${labels(targets)}`)];
     for (const n of sources.slice(0, 1)) {
-      const forward = this.visits[n].forward.filter((s) => s <= this.position).at(-1);
+      const forward = this.visits[n].forward.findLast((s) => s <= this.position);
       const known = this.trace.boxes[n].given ?? this.trace.steps[forward - 1]?.values;
       if (known) parts.push(...known.map((value) => arrayView(value)));
       else parts.push(make("p", { class: "hidden-yet" }, "no value yet"));

@@ -175,14 +175,16 @@ class Picture:
             f'<text x="{figures(s.x)}" y="{figures(first + high * k)}">{escape(text)}</text>'
             for k, text in enumerate(s.text)
         )
+        label = " ".join(s.text)
         if s.box in self.tags:
             x, y = s.x + s.width / 2 + 2, top - 2
             tag = escape(self.tags[s.box])
             lines += f'<text class="tag" x="{figures(x)}" y="{figures(y)}">{tag}</text>'
+            label = f"{label}, {self.tags[s.box]}"
         kind = s.style + (" dashed" if s.dashed else "") + (" bold" if s.bold else "")
         return (
             f'<g class="box {kind}" id="n{n}" tabindex="-1" role="img" '
-            f'aria-label="{escape(" ".join(s.text))}" style="--edge:{s.edge};--fill:{s.fill};'
+            f'aria-label="{escape(label)}" style="--edge:{s.edge};--fill:{s.fill};'
             f'--text:{s.ink};font-size:{figures(s.size)}px">'
             f'<rect x="{figures(left)}" y="{figures(top)}" width="{figures(s.width)}" '
             f'height="{figures(s.height)}" rx="{figures(radius)}" '

@@ -34,7 +34,7 @@ function go(wanted) {
   showProgram(trace, position);
   table.go(position);
   slider.value = position;
-  slider.setAttribute("aria-valuetext", said(position));
+  slider.setAttribute("aria-valuetext", `step ${position} of ${count}`);
   find("position").textContent = `${position} / ${count}`;
   find("status").textContent = said(position);
   if (position === count) pause();

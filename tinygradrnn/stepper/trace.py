@@ -250,7 +250,8 @@ class Backward:
             before = found.get(original)
             found[original] = event.gradient if before is None else before + event.gradient
         for position, (source, term) in enumerate(zip(node.inputs, event.sent, strict=False)):
-            if term is None or visits.at.get(source) == k:
+            inside = visits.at.get(source) == k and source not in visits.parameters
+            if term is None or inside:
                 continue
             key = visits.same.get(source, source), visits.label(k, node)
             self.sent.setdefault(k, {}).setdefault(key, _Sum()).add(term, (node, position))
