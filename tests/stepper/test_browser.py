@@ -336,6 +336,7 @@ def test_the_table_and_the_help(visit, path, steps):
     page = visit(path, "#step=12")
     assert page.locator("#table tr").count() == 0  # made when it is opened
     page.locator("summary").click()
+    page.locator("#table tbody tr").first.wait_for()
     assert page.locator("#table tbody tr").count() == len(steps)
     assert page.locator("tr[aria-current] button").inner_text() == "12"
     page.locator("#table tbody tr").nth(29).locator("button").click()

@@ -220,6 +220,9 @@ export class Table {
     this.position = position;
     this.row = this.rows[position - 1];
     this.row?.setAttribute("aria-current", "step");
-    if (this.details.open) this.row?.scrollIntoView?.({ block: "nearest" });
+    if (!this.row || !this.details.open) return;
+    const box = this.table.parentElement; // it scrolls, the page does not
+    const top = this.row.offsetTop - box.clientHeight / 2;
+    if (Math.abs(top - box.scrollTop) > box.clientHeight * 0.4) box.scrollTop = top;
   }
 }

@@ -18,6 +18,7 @@ from tinygradrnn.drawing.timeline import compose
 
 WIDTH = {"lane": 2.6, "rail": 2.0, "tap": 1.7, "flow": 1.3}
 HEAD = 8.0
+LONGEST_SUM = "‖Σ‖ 8.8e-8"
 NAMED = ("page", "panel", "panel_edge", "ink", "muted", "wire", "box", "gate")
 
 
@@ -177,9 +178,10 @@ class Picture:
         )
         label = " ".join(s.text)
         if s.box in self.tags:
-            x, y = s.x + s.width / 2 + 2, top - 2
-            tag = escape(self.tags[s.box])
-            lines += f'<text class="tag" x="{figures(x)}" y="{figures(y)}">{tag}</text>'
+            wide = s.width > 60
+            x, y = s.x + s.width / 2 + (-4 if wide else 2), top - (7 if wide else 2)
+            tag, kind = escape(self.tags[s.box]), "tag wide" if wide else "tag"
+            lines += f'<text class="{kind}" x="{figures(x)}" y="{figures(y)}">{tag}</text>'
             label = f"{label}, {self.tags[s.box]}"
         kind = s.style + (" dashed" if s.dashed else "") + (" bold" if s.bold else "")
         return (
@@ -196,7 +198,8 @@ class Picture:
         number = " number" if text.line is not None or text.total is not None else ""
         plate = ""
         if text.plate:
-            x, wide = span(text)
+            longest = text if text.total is None else replace(text, text=LONGEST_SUM)
+            x, wide = span(longest)
             plate = (
                 f'<rect x="{figures(x)}" y="{figures(-text.y - text.size * 0.65)}" '
                 f'width="{figures(wide)}" height="{figures(text.size * 1.3)}" '
