@@ -94,8 +94,8 @@ def here(tmp_path, monkeypatch) -> Iterator[Path]:
     for path in (Path("nets.py"), Path("sub/numpy.py")):
         path.write_text(PROGRAM.format(name=path.stem), "utf-8")
         path.with_name(f"helper_of_{path.stem}.py").write_text("SIZE = 4\n", "utf-8")
-    Path("broken.py").write_text("def loss(:\n", "utf-8")
-    Path("lacking.py").write_text("import no_such_module\n", "utf-8")
+    Path("nets_that_break.py").write_text("def loss(:\n", "utf-8")
+    Path("nets_that_lack.py").write_text("import no_such_module\n", "utf-8")
     yield tmp_path
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
@@ -193,10 +193,10 @@ def test_an_error_of_the_users_is_shown_from_their_line_on(here, command):
     assert err[-3:-1] == ["ValueError: by", "mistake"]
     assert err[-1] == "tinygradrnn draw: error: nets:fails raised ValueError, see above"
     for target, kind in [
-        ("broken:loss", "broken raised SyntaxError"),
-        ("broken.py:loss", "broken.py raised SyntaxError"),
-        ("lacking:loss", "lacking raised ModuleNotFoundError"),
-        ("lacking.py:loss", "lacking.py raised ModuleNotFoundError"),
+        ("nets_that_break:loss", "nets_that_break raised SyntaxError"),
+        ("nets_that_break.py:loss", "nets_that_break.py raised SyntaxError"),
+        ("nets_that_lack:loss", "nets_that_lack raised ModuleNotFoundError"),
+        ("nets_that_lack.py:loss", "nets_that_lack.py raised ModuleNotFoundError"),
         ("nets:leaves", "nets:leaves raised SystemExit"),
     ]:
         status, out, err = command(target)

@@ -26,11 +26,20 @@ from tinygradrnn.models import EXAMPLES, example_loss
 BATCH, FEATURES, HIDDEN = 2, 3, 4
 LEVELS = ("op", "gate", "cell", "layer")
 THEMES = ("light", "dark")
-MODES: dict[str, dict[str, Any]] = {
-    "gradients": {"gradients": True},
-    "values": {"values": True},
+
+
+class Mode(NamedTuple):
+    """What ``tg.draw`` is told besides level and theme, and which levels and networks it suits."""
+
+    options: dict[str, Any]
+    levels: tuple[str, ...] = LEVELS
+    without: tuple[str, ...] = ()
+
+
+MODES = {
+    "gradients": Mode({"gradients": True}),
+    "values": Mode({"values": True}),
 }
-"""What ``tg.draw`` is told besides level and theme."""
 
 # %% Networks. Each takes a number of time steps and returns a loss.
 
@@ -186,7 +195,7 @@ class Picture(NamedTuple):
         """Build the network and draw it."""
         tg.manual_seed(0)
         loss = GALLERY[self.name](2 if self.level == "op" else 3)
-        return tg.draw(loss, level=self.level, theme=self.theme, **MODES[self.mode])
+        return tg.draw(loss, level=self.level, theme=self.theme, **MODES[self.mode].options)
 
 
 def pictures(names: list[str]) -> list[Picture]:
@@ -195,8 +204,9 @@ def pictures(names: list[str]) -> list[Picture]:
         Picture(name, level, mode, theme)
         for name in names
         for mode in MODES
+        if name not in MODES[mode].without
         for theme in THEMES
-        for level in LEVELS
+        for level in MODES[mode].levels
     ]
 
 
