@@ -236,6 +236,15 @@ def test_draw_a_run(here, trained, command):
     assert "cell level" in Path("run.svg").read_text("utf-8")
 
 
+def test_draw_one_step_for_all(here, trained, command):
+    for target in ("lstm", trained):
+        assert command("draw", target, "--rolled", "--gradients", "-o", "rolled.svg")[0] == 0
+        drawn = "".join(ElementTree.parse("rolled.svg").getroot().itertext())
+        assert "rolled · T = 3" in drawn and "× T = 3" in drawn and "used × 3" in drawn
+    status, _, (line,) = command("draw", "lstm", "--rolled", "--level", "layer")
+    assert (status, 'rolled: level="layer" draws no time steps' in line) == (2, True)
+
+
 def test_draw_what_cannot_be_drawn(here, command, monkeypatch):
     for flags, message in [
         (["-o", "x.gif"], "--output: 'x.gif' should end in one of .svg, .png, .pdf, .dot, .html"),

@@ -39,6 +39,9 @@ class Mode(NamedTuple):
 MODES = {
     "gradients": Mode({"gradients": True}),
     "values": Mode({"values": True}),
+    "rolled": Mode(
+        {"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time", "lengths")
+    ),
 }
 
 # %% Networks. Each takes a number of time steps and returns a loss.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing.examples import CELLS, loss_of
+from drawing.examples import CELLS, bidirectional, loss_of
 
 import tinygradrnn as tg
 from tinygradrnn import nn
@@ -61,6 +61,18 @@ def test_golden_gradients(theme):
 
 def test_golden_fold():
     check_golden("elman_fold", draw(loss_of(CELLS["elman"](), 40), level="cell").dot)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "options"),
+    [
+        ("lstm_gate", lambda: loss_of(CELLS["lstm"](), 3), {"level": "gate"}),
+        ("bidirectional_cell", lambda: bidirectional(3), {"level": "cell", "theme": "dark"}),
+        ("linear", linear_rnn, {"gradients": True}),
+    ],
+)
+def test_golden_rolled(name, make, options):
+    check_golden(f"rolled_{name}", draw(make(), rolled=True, **options).dot)
 
 
 def test_another_process_writes_the_same():

@@ -22,6 +22,7 @@ examples:
 SWITCHES = {
     "values": "show shapes, and small values",
     "gradients": "show how large the gradients are",
+    "rolled": "one time step for all, with the loops of its states",
 }
 """What a picture shows besides: argument of ``tg.draw`` and flag in one."""
 

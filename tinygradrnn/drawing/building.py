@@ -39,7 +39,7 @@ def build(
     reading = Reading(graph.nodes)
     timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
-    builder = _Builder(graph, reading, level, shown, timed, values)
+    builder = Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
     if gradients:
         sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
@@ -95,8 +95,10 @@ def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]
     return found
 
 
-class _Builder:
+class Builder:
     """Collects boxes and wires, and for every number the terms it is the norm of."""
+
+    rolled = False
 
     def __init__(
         self,
@@ -133,7 +135,8 @@ class _Builder:
         ]
         self.units, self.hidden = limited(contract(reading, level, nodes), timed)
         self.folds, self.fold_of = self._find_folds()
-        self.naming = Naming(reading, timed)
+        self.naming = Naming(reading, timed, self.rolled)
+        self.same = reading.same
         self.starts: dict[tuple[int, Slot], Node] = {}  # what a state begins with
         self.phase_ends: dict[int, tuple[Step, Step]] = {}
         for step in reading.steps:
@@ -147,7 +150,7 @@ class _Builder:
         self._add_wires()
         self._add_outputs()
         return Diagram(
-            title(self.reading, self.level),
+            title(self.reading, self.level, self.rolled),
             tuple(self.boxes),
             tuple(self.wires),
             tuple(self.shown),
@@ -255,12 +258,12 @@ class _Builder:
         for unit, target in zip(units, self.unit_box, strict=True):
             for node in unit.nodes:
                 for position, source in enumerate(node.inputs):
-                    source = reading.same.get(source, source)
+                    source = self.same.get(source, source)
                     if source in unit.inside or source.op == "constant":
                         continue
                     state = self._carried(node, position)
                     start = self._start(source, state)
-                    if start is None or start == target:
+                    if start is None or (start == target and state is None):
                         continue
                     step = unit.step if self.timed else None
                     if start in self.rest or target in self.rest:

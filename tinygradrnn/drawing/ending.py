@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
-from tinygradrnn.drawing.look import NUMBER
+from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
 from tinygradrnn.drawing.records import Wire
-from tinygradrnn.drawing.scene import Line
-from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.scene import Line, Text
+from tinygradrnn.drawing.stage import ABOVE_LANE, Stage
 from tinygradrnn.drawing.stamping import joined
 from tinygradrnn.drawing.text import number, width
 
@@ -54,7 +54,9 @@ def draw_ending(stage: Stage) -> None:
     first = len(stage.scene.lines)
     place_side(stage.scene, stage.diagram, stage.look, side, placed, x, y, starts)
     for line in lines:
-        if line.origin.lane:
+        if line.wires[0].when:
+            _tell_when(stage, line)
+        elif line.origin.lane:
             _number(stage, line, turns, first)
 
 
@@ -114,6 +116,14 @@ def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
             if abs(heights[found[a]] - lines[found[b]].y) < BESIDE_TURN:
                 found[a], found[b] = found[b], found[a]
     return found
+
+
+def _tell_when(stage: Stage, line: Incoming) -> None:
+    """At which steps a line leaves a rolled one."""
+    when = ", ".join(dict.fromkeys(wire.when for wire in line.wires))
+    x = stage.right + stage.gap - 14
+    above = line.y + ABOVE_LANE + 2
+    stage.scene.texts.append(Text(x, above, when, SMALL, stage.theme.muted, align="right"))
 
 
 def _number(stage: Stage, line: Incoming, x: float, first: int) -> None:
