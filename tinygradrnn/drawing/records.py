@@ -170,7 +170,7 @@ class Diagram:
         Further lines for the legend.
     shows : tuple of Shown
         Which box a node of the graph is in. A box that is not here shows a value once more: a state
-        beside the operation that computes it, or the output.
+        beside the operation that computes it, or the output. Empty where one step is drawn for all.
     rolls : tuple of Roll
         In a rolled picture: one for each phase.
     """
