@@ -47,10 +47,10 @@ def names(
         shown = diagram.shows[k]
         box = diagram.boxes[shown.box]
         name = name_of(node, node.timestep)
-        if node in parameters:
-            name = pretty(clean(parameters[node], LONGEST))
-        elif node.is_leaf and len(shown.orders) == 1:
+        if node.is_leaf and len(shown.orders) == 1:
             name = box.text[0].removesuffix(" = 0")
+        elif node in parameters:  # one of several in a box
+            name = pretty(clean(parameters[node], LONGEST))
         elif not name and node in graph.outputs:
             name = "y" if node.shape else "L"
         elif not name and box.kind == "fold":
