@@ -19,7 +19,7 @@ TEXT = "Tomorrow, and tomorrow, and tomorrow,\nCreeps in this petty pace from da
 SMALL = ("--hidden", "6", "--embedding", "4", "--batch", "2", "--length", "5", "--steps", "6")
 ALL = [
     *("config.json", "graph.svg", "loss.png", "loss.svg", "metrics.csv", "model.safetensors"),
-    *("operations.svg", "sample.txt"),
+    *("operations.svg", "sample.txt", "step.html"),
 ]
 
 
