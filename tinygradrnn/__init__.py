@@ -49,6 +49,10 @@ from tinygradrnn.recording import (
 from tinygradrnn.seeds import (
     manual_seed,
 )
+from tinygradrnn.stepper import (
+    StepThrough,
+    step_through,
+)
 from tinygradrnn.tensors import (
     Tensor,
     tensor,
@@ -67,6 +71,7 @@ __all__ = [
     "Node",
     "NonFiniteError",
     "StaleGraphError",
+    "StepThrough",
     "Tensor",
     "UnknownBackendError",
     "analysis",
@@ -87,6 +92,7 @@ __all__ = [
     "optim",
     "save",
     "scope",
+    "step_through",
     "tensor",
     "timestep",
     "use_backend",

@@ -22,7 +22,8 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.drawing import draw
-from tinygradrnn.drawing.building import build, choose_steps
+from tinygradrnn.drawing.building import build
+from tinygradrnn.drawing.choosing import choose_steps
 from tinygradrnn.drawing.records import Diagram, Step, joint
 
 

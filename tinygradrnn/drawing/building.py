@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.backward import Drawn, add_twins, seed_for
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
+from tinygradrnn.drawing.choosing import Steps, choose_steps
 from tinygradrnn.drawing.contract import Unit, contract, find_running, is_frozen, limited
 from tinygradrnn.drawing.naming import Naming, title
 from tinygradrnn.drawing.owners import is_mask
 from tinygradrnn.drawing.reading import Reading, Slot
-from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire, joint
+from tinygradrnn.drawing.records import (
+    Box,
+    Diagram,
+    Fold,
+    Kind,
+    Shown,
+    StateName,
+    Step,
+    Wire,
+    joint,
+)
 from tinygradrnn.drawing.sizes import Term, measure
 from tinygradrnn.drawing.text import clean, counted, pretty
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import Node
 
-DOZEN = 12
 NOWHERE = Step(-1, 0)
-ENDS = {"op": 2, "gate": 3, "cell": 4, "layer": 4}
-
-Steps = int | Iterable[int] | None
 
 
 def build(
@@ -68,45 +75,6 @@ def build(
     return bundle_weights(diagram) if level in ("cell", "layer") else diagram
 
 
-def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
-    """The steps to show: those asked for; else all of up to a dozen; else the first and last few.
-
-    The first and the last are always shown: there the states come in, and what follows reads them.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        All, in time order.
-    level : str
-    wanted : int or iterable of int or None
-        How many, or which labels.
-    """
-    if isinstance(wanted, bool) or (isinstance(wanted, int) and wanted < 1):
-        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
-    chosen = None
-    if wanted is not None and not isinstance(wanted, int):
-        chosen, wanted = list(wanted), None
-        known = {step.label for step in steps}
-        unknown = [label for label in chosen if label not in known]
-        if unknown or not chosen:
-            raise ValueError(
-                f"steps: {unknown or 'an empty list'} is not among the time steps of this graph, "
-                f"{min(known)}…{max(known)}"
-            )
-    found: list[Step] = []
-    for phase in sorted({step.phase for step in steps}):
-        own = [step for step in steps if step.phase == phase]
-        if chosen is not None:
-            found += [s for s in own if s.label in chosen or s in (own[0], own[-1])]
-            continue
-        count = max(wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level]), 2)
-        if count >= len(own):
-            found += own
-        else:
-            found += own[: (count + 1) // 2] + own[len(own) - count // 2 :]
-    return found
-
-
 class Builder:
     """Collects boxes and wires, and for every number the terms it is the norm of."""
 
@@ -125,11 +93,15 @@ class Builder:
         self.shown, self.timed, self.values = shown, timed, values
         self.boxes: list[Box] = []
         self.wires: list[Wire] = []
+        self.shows: list[Shown] = []
         self.weights: list[int] = []
         self.weight_sums: list[list[Term]] = []
         self.wire_sums: list[list[Term]] = []
         self.fold_wires: list[Wire] = []  # what folded steps hand out, and the terms of each step
         self.fold_sums: list[list[list[Term]]] = []
+        self.again: dict[Node, list[Node]] = {}  # the same input, read once more
+        for node, original in reading.same.items():
+            self.again.setdefault(original, []).append(node)
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: list[int] = []
         self.result: dict[int, Node] = {}  # what a box computes
@@ -169,6 +141,7 @@ class Builder:
             tuple(self._state_name(slot) for slot in self.reading.states if self.timed),
             tuple(self.naming.layers.values()),
             tuple(find_running(self.reading, self.shown)),
+            shows=tuple(self.shows),
         )
 
     def drawn(self) -> Drawn:
@@ -215,6 +188,7 @@ class Builder:
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
         self.unit_box.append(box)
         self.result[box] = node
+        self._show(box, unit.step, unit.nodes)
         for inner in unit.nodes:
             self.box_of[inner] = box
         if kind == "weight":
@@ -237,6 +211,10 @@ class Builder:
         at = self._box("pass", ("",), unit, ("unit", slot), "all sequences run")
         self._wire(box, (at,), None, [[(unit.result, None)]])
         return at
+
+    def _show(self, box: int, step: Step | None, nodes: Sequence[Node]) -> None:
+        again = [n for node in nodes for n in self.again.get(node, ())]
+        self.shows.append(Shown(box, step, tuple([n.order for n in (*again, *nodes)])))
 
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.state(n) == slot)
@@ -267,10 +245,17 @@ class Builder:
             text = (f"… {counted(fold.steps, 'step')}", "folded …")
             box = self._box("fold", text, None, ("fold", k), " ".join(text))
             self.folds[k] = fold._replace(box=box)
+        folded: dict[Step, list[Node]] = {}
+        for node in self.graph.nodes:
+            if self.timed and self.reading.step.get(node) in self.fold_of:
+                folded.setdefault(self.reading.step[node], []).append(node)
+        for step, nodes in folded.items():
+            self._show(self.folds[self.fold_of[step]].box, step, nodes)
         for k, units in enumerate(self.hidden):
             text = (f"… {len(units)} operations", "folded …")
             box = self._box("rest", text, None, ("rest", k), " ".join(text))
             self.rest[box] = units[0].result
+            self._show(box, None, [node for unit in units for node in unit.nodes])
             for unit in units:
                 self.box_of.update(dict.fromkeys(unit.nodes, box))
                 self.unit_box.append(box)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from tinygradrnn.drawing.look import NUMBER, SMALL, TAP
 from tinygradrnn.drawing.records import Fold, Wire
@@ -40,39 +41,40 @@ def _inside(shape: Shape, y: float) -> bool:
     return abs(y - shape.y) < shape.height / 2
 
 
-def tap_folds(stage: Stage, n: int, r: int, style: Style, y: float) -> list[int]:
-    """What the folded steps read from a rail; returns where it stops: see :func:`tap_fold`."""
+class Stop(NamedTuple):
+    """Where a rail meets a fold: a dot or the shape of the fold, and what is to be said there."""
+
+    end: int
+    text: Text
+
+
+def tap_folds(stage: Stage, n: int, r: int, style: Style, y: float) -> list[Stop]:
+    """What the folded steps read from a rail."""
     return [
         tap_fold(stage, n, r, fold, style, y, stage.look.folded(wire))
         for fold, wire in _taps(stage, n, stage.templates[n].rails[r])
     ]
 
 
-def tap_fold(stage: Stage, n: int, r: int, fold: Fold, style: Style, y: float, text: str) -> int:
-    """A tap from a rail to a fold, or the fold itself if the rail leads into it and out again.
-
-    Returns
-    -------
-    int
-        The dot on the rail, or the shape of the fold.
-    """
+def tap_fold(stage: Stage, n: int, r: int, fold: Fold, style: Style, y: float, text: str) -> Stop:
+    """A tap from a rail to a fold; nothing if the rail leads into the fold and out again."""
     number = stage.shape[fold.box]
     shape = stage.scene.shapes[number]
-    colour, page = style.colour, stage.theme.page
+    said = Text(shape.x, y, text, NUMBER, style.colour, bold=True, plate=stage.theme.page)
     if _inside(shape, y):
-        stage.scene.texts.append(Text(shape.x, y, text, NUMBER, colour, bold=True, plate=page))
-        return number
+        return Stop(number, said)
     left = shape.x - shape.width / 2 + TAP
     at = left + TAP * r
-    dot = stage.scene.dot(at, y, 2.0 + style.width / 2, colour)
+    dot = stage.scene.dot(at, y, 2.0 + style.width / 2, style.colour)
     end = shape.y - shape.height / 2 if y < shape.y else shape.y + shape.height / 2
     tooltip = stage.tooltip(stage.templates[n].rails[r])
+    points, tap = ((at, y), (at, end)), len(stage.scene.lines)
     stage.scene.lines.append(
         Line(
-            ((at, y), (at, end)),
+            points,
             dot,
             number,
-            colour,
+            style.colour,
             style.width,
             "tap",
             tooltip,
@@ -81,8 +83,7 @@ def tap_fold(stage: Stage, n: int, r: int, fold: Fold, style: Style, y: float, t
         )
     )
     x = left + TAP * len(stage.templates[n].rails)
-    stage.scene.texts.append(Text(x, y, text, NUMBER, colour, bold=True, align="left", plate=page))
-    return dot
+    return Stop(dot, replace(said, x=x, align="left", line=tap))
 
 
 def _taps(stage: Stage, n: int, box: int) -> Iterator[tuple[Fold, Wire]]:
@@ -115,9 +116,6 @@ def raise_folds(stage: Stage, n: int, bus: int, readers: set[int], y: float) -> 
                     dashed=True,
                 )
             )
-            text = stage.look.folded(wire)
-            stage.scene.texts.append(
-                Text(x + 5, y - 10, text, NUMBER, stage.theme.muted, bold=True, align="left")
-            )
+            stage.number_riser(stage.look.folded(wire), dot, len(stage.scene.lines) - 1)
             dots.append(dot)
     return dots

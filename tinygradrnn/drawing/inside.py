@@ -5,10 +5,9 @@ from __future__ import annotations
 from tinygradrnn.drawing.folds import draw_folds
 from tinygradrnn.drawing.frames import Branch, Port
 from tinygradrnn.drawing.headings import name_steps
-from tinygradrnn.drawing.look import NUMBER
 from tinygradrnn.drawing.outside import Origin
 from tinygradrnn.drawing.records import joint
-from tinygradrnn.drawing.scene import Panel, Text
+from tinygradrnn.drawing.scene import Panel
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.template import step_name
@@ -65,12 +64,6 @@ def _draw_wires(stage: Stage, k: int) -> None:
             stage.bus_dots.setdefault((n, port.number), []).append(ends[position])
 
     buses = {p for p, end in ends.items() if end < 0 and isinstance(sinks[p], Port)}
-    for position in sorted(buses) if look.buses_numbered else ():
-        dot = stage.scene.dots[~ends[position]]
-        shown = number(terms[position])
-        stage.scene.texts.append(
-            Text(dot.x + 5, dot.y - 10, shown, NUMBER, stage.theme.muted, bold=True, align="left")
-        )
 
     def style(branch: Branch) -> Style:
         state = next((exits[s] for s in branch.sinks if s in exits), None)
@@ -89,5 +82,10 @@ def _draw_wires(stage: Stage, k: int) -> None:
         dot = stage.scene.dots[~stage.shape[k]]
         stamp.prefix = ((dot.x, dot.y),)
     stamp.left_open = frozenset(exits)
+    first = len(stage.scene.lines)
     for position, (start, points) in stamp.draw(placed.nets[net]).items():
         stage.origins[box.step, exits[position]] = Origin(start, points, lane=True)
+    for k, line in enumerate(stage.scene.lines[first:], first):
+        for position in sorted(buses) if look.buses_numbered else ():
+            if line.end == ends[position]:
+                stage.number_riser(number(terms[position]), line.end, k)

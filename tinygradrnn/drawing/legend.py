@@ -149,7 +149,7 @@ def _both_ways(scene: Scene, diagram: Diagram, look: Look, railed: list[int]) ->
     theme = look.theme
 
     def box(x: float, y: float, text: str, edge: str, fill: str, dashed: bool) -> None:
-        shape = Shape(x + 15, y, 30, 17, (text,), fill, edge, edge, " ", "legend", size=SIZE)
+        shape = Shape(x + 15, y, 30, 17, (text,), fill, edge, edge, " ", "legend", -1, size=SIZE)
         scene.shape(replace(shape, dashed=dashed, thick=1.2))
 
     gradient = theme.gradient.text

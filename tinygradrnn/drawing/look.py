@@ -215,6 +215,7 @@ class Look:
             ink,
             box.tooltip,
             box.kind,
+            k,
             size=self.font_size(box, box.text),
             bold=box.kind == "weight",
             thick=thick,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinygradrnn.drawing.folds import tap_folds
 from tinygradrnn.drawing.frames import Branch
 from tinygradrnn.drawing.look import NUMBER, is_dashed
@@ -38,9 +40,13 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
         if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
-    taps += tap_folds(stage, n, r, Style(colour, thick), y)
-    for stop in sorted(taps, key=stage.sides):
+    folded = dict(tap_folds(stage, n, r, Style(colour, thick), y))
+    for stop in sorted([*taps, *folded], key=stage.sides):
         points = ((stage.sides(at)[1], y), (stage.sides(stop)[0], y))
+        if stop in folded:
+            line = folded[stop].line
+            own = len(scene.lines) if line is None else line
+            scene.texts.append(replace(folded[stop], line=own))
         scene.lines.append(
             Line(points, at, stop, colour, thick, "rail", stage.tooltip(box), dashed=dashed)
         )
@@ -49,7 +55,17 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
     if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
         scene.texts.append(
-            Text(left, y, shown, NUMBER, colour, bold=True, align="left", plate=stage.theme.page)
+            Text(
+                left,
+                y,
+                shown,
+                NUMBER,
+                colour,
+                bold=True,
+                align="left",
+                plate=stage.theme.page,
+                total=box,
+            )
         )
 
 
@@ -84,8 +100,9 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))
+            tap = len(stage.scene.lines)  # to be drawn next
             stage.scene.texts.append(
-                Text(left, foot, shown, NUMBER, colour, bold=True, align="left")
+                Text(left, foot, shown, NUMBER, colour, bold=True, align="left", line=tap)
             )
         family = tuple(
             b

@@ -166,6 +166,22 @@ class Fold(NamedTuple):
     box: int
 
 
+class Shown(NamedTuple):
+    """Where in a picture operations are: in a box; in a fold, those of each of its steps.
+
+    Attributes
+    ----------
+    box : int
+    step : Step or None
+    orders : tuple of int
+        When its nodes were recorded (:attr:`tinygradrnn.Node.order`), the result last.
+    """
+
+    box: int
+    step: Step | None
+    orders: tuple[int, ...]
+
+
 class History(NamedTuple):
     """How large ∂L/∂state is at each step (None: no gradient reaches it), by label."""
 
@@ -208,6 +224,9 @@ class Diagram:
         Whether the backward graph is to be shown.
     notes : tuple of str
         Further lines for the legend.
+    shows : tuple of Shown
+        Which box a node of the graph is in. A box that is not here shows a value once more: a state
+        beside the operation that computes it, or the output. Empty where one step is drawn for all.
     rolls : tuple of Roll
         In a rolled picture: one for each phase.
     """
@@ -223,6 +242,7 @@ class Diagram:
     gradients: bool = False
     backward: bool = False
     notes: tuple[str, ...] = field(default=())
+    shows: tuple[Shown, ...] = field(default=(), compare=False, repr=False)
     rolls: tuple[Roll, ...] = ()
 
     @cached_property

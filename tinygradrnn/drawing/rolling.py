@@ -161,6 +161,7 @@ class _Merger:
             steps=steps,
             running=(),
             notes=(*self.old.notes, *notes),
+            shows=(),
             rolls=tuple(
                 Roll(step, self.labels(step.phase), self.entries_of(step)) for step in steps
             ),

@@ -221,9 +221,17 @@ class Stage:
                     return True
         return False
 
-    def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
-        """The size of a gradient, above a lane."""
+    def number_lane(self, state: int, term: float | None, x: float, y: float, line: int) -> None:
+        """The size of a gradient, above a lane, of which this is a line."""
         if self.look.sized and self.look.lane(term):
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
-            self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))
+            shown = Text(x, above, number(term), NUMBER, colour, bold=True, line=line)
+            self.scene.texts.append(shown)
+
+    def number_riser(self, text: str, dot: int, line: int) -> None:
+        """The size of a gradient, below the dot where a line rises to a bus."""
+        x, y = self.scene.dots[~dot].x + 5, self.scene.dots[~dot].y - 10
+        colour = self.theme.muted
+        shown = Text(x, y, text, NUMBER, colour, bold=True, align="left", line=line)
+        self.scene.texts.append(shown)

@@ -146,6 +146,7 @@ class _Rail:
             self.colour,
             f"{tooltip} · backward operations: {', '.join(share.operations) if share else ''}",
             "term",
+            self.box,
             size=SMALL,
             bold=True,
             thick=1.4,
@@ -164,5 +165,6 @@ class _Rail:
             self._say(part, *self.stage.sides(self.stage.shape[fold.box]))
             style, text = Style(self.colour, self.look.tap(part.size)), counted(part.terms, "term")
             stop = tap_fold(self.stage, self.n, self.r, fold, style, self.y, text)
-            found.append((stop, part))
+            self.stage.scene.texts.append(stop.text)
+            found.append((stop.end, part))
         return found
