@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from tinygradrnn.drawing.ending import draw_ending
+from tinygradrnn.drawing.headings import name_layers, name_phases, name_steps
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
 from tinygradrnn.drawing.layout import lay_out
@@ -16,7 +17,6 @@ from tinygradrnn.drawing.mirror import (
     ForwardLook,
     Term,
     TwinLook,
-    name_steps,
     put_together,
     turn_round,
     upside_down,
@@ -54,6 +54,7 @@ def compose_both_ways(diagram: Diagram, theme: Theme) -> Scene:
                 draw_sums(stage, backward)
             draw_lanes(stage)
             draw_ending(stage)
+            name_layers(stage)
         upper, lower = above.scene, below.scene
     else:
         upper, lower = plain(diagram, forward), plain(diagram, backward)
@@ -67,6 +68,7 @@ def compose_both_ways(diagram: Diagram, theme: Theme) -> Scene:
         terms = [term._replace(shape=numbers[term.shape]) for term in backward.terms]
         _draw_kept(scene, above, forward, up, terms)
         name_steps(scene)
+        name_phases(scene, above)
     _turn_at_the_loss(scene)
     left, *_ = scene.bounds()
     for text, colour, side in (

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 
-from tinygradrnn.drawing.look import BODY, TITLE
-from tinygradrnn.drawing.scene import Text
+from tinygradrnn.drawing.look import BODY, GAP, TITLE
+from tinygradrnn.drawing.scene import Scene, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.text import width
 
+ABOVE = 22.0
 
-def name_steps(stage: Stage) -> None:
-    """The name of every step above it, beside what rises there to a bus."""
-    dots = stage.scene.dots
-    risers = sorted(dots[~dot].x for found in stage.bus_dots.values() for dot in found)
-    for panel in stage.scene.panels:
-        first, last = bisect_left(risers, panel.left), bisect_right(risers, panel.right)
-        own = risers[first:last]
+
+def name_steps(scene: Scene) -> None:
+    """The name of every step above it, beside the lines that rise there."""
+    upright = sorted(
+        (x1, min(y1, y2), max(y1, y2))
+        for line in scene.lines
+        for (x1, y1), (x2, y2) in pairwise(line.points)
+        if x1 == x2
+    )
+    for panel in scene.panels:
+        y, right = panel.top + 11, panel.right + GAP
+        first, last = bisect_left(upright, (panel.left,)), bisect_right(upright, (right,))
+        own = [x for x, low, high in upright[first:last] if low < y + 7 and high > y - 7]
         wide = width(panel.name, BODY) + 6
-        places = [panel.left + 10, *[at + 6 for at in own]]
-        free = [x for x in places if not any(x - 4 < at < x + wide for at in own)]
-        x = next((x for x in free if x + wide < panel.right + stage.gap), None)
-        plate = stage.theme.page if x is None else None  # it has to interrupt what rises
+        places = [panel.left + 10, *[at + 7 for at in own]]
+        free = [x for x in places if not any(x - 5 < at < x + wide for at in own)]
+        x = next((x for x in free if x + wide < right), None)
+        plate = scene.theme.page if x is None else None  # it has to interrupt what rises
         x = panel.left + 10 if x is None else x
-        y = panel.top + 11
-        stage.scene.texts.append(
-            Text(x, y, panel.name, BODY, stage.theme.muted, align="left", plate=plate)
+        scene.texts.append(
+            Text(x, y, panel.name, BODY, scene.theme.muted, align="left", plate=plate)
         )
 
 
@@ -50,15 +57,14 @@ def name_layers(stage: Stage) -> None:
                 )
 
 
-def name_phases(stage: Stage) -> None:
-    """``encoder`` and ``decoder`` above the first step of each."""
+def name_phases(scene: Scene, stage: Stage) -> None:
+    """``encoder`` and ``decoder`` above all, where each begins."""
     names = {layer.phase: layer.phase_name for layer in stage.diagram.layers if layer.phase_name}
-    for n, template in enumerate(stage.templates):
+    top = scene.bounds()[3] + ABOVE
+    for template in stage.templates:
         name = names.get(template.steps[0].phase)
         if name:
-            _, x, y = stage.place[template.steps[0]]
-            placed = stage.placed[n]
-            top = y + max((placed.height + 14, *placed.buses)) + 18
-            stage.scene.texts.append(
-                Text(x + 10, top, name, TITLE, stage.theme.ink, bold=True, align="left")
+            _, x, _ = stage.place[template.steps[0]]
+            scene.texts.append(
+                Text(x + 10, top, name, TITLE, scene.theme.ink, bold=True, align="left")
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tinygradrnn.drawing.folds import draw_folds
 from tinygradrnn.drawing.frames import Branch, Port
-from tinygradrnn.drawing.headings import name_steps
 from tinygradrnn.drawing.outside import Origin
 from tinygradrnn.drawing.records import joint
 from tinygradrnn.drawing.scene import Panel
@@ -32,7 +31,6 @@ def draw_steps(stage: Stage) -> None:
     for k, box in enumerate(stage.diagram.boxes):
         if box.step is not None and stage.diagram.wires_from[k]:
             _draw_wires(stage, k)
-    name_steps(stage)
 
 
 def _draw_wires(stage: Stage, k: int) -> None:

@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
 
-from tinygradrnn.drawing.look import BODY, NUMBER, SMALL, Foot, Look
+from tinygradrnn.drawing.look import NUMBER, SMALL, Foot, Look
 from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
-from tinygradrnn.drawing.scene import Line, Panel, Scene, Shape, Text
+from tinygradrnn.drawing.scene import Line, Panel, Scene, Shape
 from tinygradrnn.drawing.text import number, width
 from tinygradrnn.drawing.theme import Theme
 
@@ -219,28 +219,8 @@ def put_together(upper: Scene, lower: Scene) -> None:
     lower.shapes += upper.shapes
     lower.dots += upper.dots
     lower.lines += [replace(x, start=moved(x.start), end=moved(x.end)) for x in upper.lines]
-    names = {panel.name for panel in lower.panels}
-    lower.texts = [text for text in lower.texts if text.text not in names]
-    lower.texts += [text for text in upper.texts if text.text not in names]
+    lower.texts += upper.texts
     lower.panels = [
         Panel(low.left, low.bottom, low.right, high.top, low.name)
         for low, high in zip(lower.panels, upper.panels, strict=True)
     ]
-
-
-def name_steps(scene: Scene) -> None:
-    """The name of every step above it, beside the wires that come in there."""
-    upright = [
-        (a[0], min(a[1], b[1]), max(a[1], b[1]))
-        for line in scene.lines
-        for a, b in zip(line.points, line.points[1:], strict=False)
-        if a[0] == b[0]
-    ]
-    for panel in scene.panels:
-        y = panel.top + 11
-        wide = width(panel.name, BODY) + 6
-        x = panel.left + 10
-        for at in sorted(at for at, low, high in upright if low < y + 7 and high > y - 7):
-            if x - 5 < at < x + wide:
-                x = at + 7
-        scene.texts.append(Text(x, y, panel.name, BODY, scene.theme.muted, align="left"))

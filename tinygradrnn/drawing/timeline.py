@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinygradrnn.drawing.bothways import compose_both_ways, plain
 from tinygradrnn.drawing.ending import draw_ending
-from tinygradrnn.drawing.headings import name_layers, name_phases
+from tinygradrnn.drawing.headings import name_layers, name_phases, name_steps
 from tinygradrnn.drawing.histories import draw_histories
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
@@ -49,6 +49,7 @@ def _rolled(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_loops(stage)
     draw_ending(stage)
+    _name(stage)
     draw_histories(stage.scene, diagram, look, stage.right)
     return stage.scene
 
@@ -59,6 +60,11 @@ def _timeline(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_lanes(stage)
     draw_ending(stage)
-    name_layers(stage)
-    name_phases(stage)
+    _name(stage)
     return stage.scene
+
+
+def _name(stage: Stage) -> None:
+    name_steps(stage.scene)
+    name_layers(stage)
+    name_phases(stage.scene, stage)
