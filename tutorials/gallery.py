@@ -40,7 +40,7 @@ MODES = {
     "gradients": Mode({"gradients": True}),
     "values": Mode({"values": True}),
     "rolled": Mode(
-        {"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time", "lengths")
+        {"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time")
     ),
     "backward": Mode({"backward": True}),
 }
