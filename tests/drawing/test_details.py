@@ -114,7 +114,7 @@ def test_dropout_masks_are_boxes_and_shared_ones_are_rails():
     taps = [diagram.boxes[w.targets[0]].step.label for w in diagram.wires if w.source == shared[0]]
     assert taps == [2, 3]  # at step 1 it masks zeros, and nothing is recorded
     assert any(text.startswith("dropout mask, one for all steps") for text in written(drawing))
-    assert texts(diagram, "input")[:3] == ["x × mask"] * 3  # data: the product is not recorded
+    assert texts(diagram, "input")[:3] == [f"x{t} × mask" for t in "₁₂₃"]  # data: not recorded
     dashed = [line for line in drawing.scene.lines if line.dashed and line.over == "rail"]
     assert {line.tooltip for line in dashed} >= {box.text[0] for box in masks if not box.step}
 

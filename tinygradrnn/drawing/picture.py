@@ -114,9 +114,9 @@ def draw(
         diagram = shown(timed=False)
     if steps is not None and not diagram.steps:
         raise ValueError(
-            'steps: this picture has no time axis, of which steps could be shown (level="layer", no '
-            "tg.timestep(t), or something that reads all steps before another one goes on); leave "
-            "steps out"
+            "steps: this picture has no time axis of which steps could be shown (there are none at "
+            'level="layer", without tg.timestep(t), or if something reads all steps before another '
+            "one goes on); leave steps out"
         )
     return Drawing(diagram, THEMES[theme])
 
