@@ -23,7 +23,6 @@ BESIDE_TURN = 12.0
 class Incoming:
     """A line that leads from the steps to what follows them."""
 
-    port: Port
     wires: list[Wire]
     origin: Origin
     y: float
@@ -38,7 +37,7 @@ def draw_ending(stage: Stage) -> None:
     }
     if not boxes:
         return
-    lines = sorted(_incoming(stage), key=lambda line: -line.y)
+    lines = sorted([*_incoming(stage), *_rails(stage, boxes)], key=lambda line: -line.y)
     side = make_side(stage.diagram, stage.look, boxes, [line.wires for line in lines])
     placed = lay_out(side.frame)
     y = _height(stage, side, placed, lines)
@@ -82,7 +81,17 @@ def _incoming(stage: Stage) -> list[Incoming]:
             readers = {target for wire in wires for target in wire.targets}
             size = joint(wire.term for wire in wires)
             origin = _draw_bus(stage, n, port.number, readers, y, size)
-        lines.append(Incoming(port, wires, origin, y))
+        lines.append(Incoming(wires, origin, y))
+    return lines
+
+
+def _rails(stage: Stage, boxes: set[int]) -> list[Incoming]:
+    """What the steps read, and boxes that follow them too."""
+    lines = []
+    for box, rail in stage.rails.items():
+        wires = [w for w in stage.diagram.wires_from[box] if not boxes.isdisjoint(w.targets)]
+        if wires:
+            lines.append(Incoming(wires, rail.end, rail.end.points[-1][1]))
     return lines
 
 

@@ -55,6 +55,14 @@ def _origin(stage: Stage, wire: Wire, state: int, n: int, border: float, y: floa
         assert wire.value is not None
         return stage.origins[source.step, wire.value]
     backward = stage.diagram.states[state].backward
+    if (n, wire.source) in stage.forks and not backward:
+        start, points, _ = stage.forks[n, wire.source]
+        return Origin(start, (*points, (points[-1][0], y)))
+    if wire.source in stage.rails and backward:
+        x = max(stage.right, border) + stage.gap / 2
+        stage.right = x
+        start, points, _ = stage.lead_on(wire.source, x)
+        return Origin(start, (*points, (x, y)))
     if source.kind == "fold":
         shape = stage.shape[wire.source]
     elif backward:

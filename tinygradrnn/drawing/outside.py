@@ -72,9 +72,11 @@ def make_side(
         The wires that come in from the left, at each entry.
     """
     chosen = set(boxes)
+    entering = {wire.source for group in entries for wire in group}
     for wire in diagram.wires:
         source = diagram.boxes[wire.source]
-        if chosen & boxes & set(wire.targets) and source.step is None and source.kind != "fold":
+        outside = source.step is None and source.kind != "fold" and wire.source not in entering
+        if outside and not boxes.isdisjoint(wire.targets):
             chosen.add(wire.source)
     ordered = _in_order(diagram, chosen)
     item_of = {k: n for n, k in enumerate(ordered)}
@@ -101,8 +103,16 @@ def make_side(
         for k, count in zip(ordered, arrivals, strict=True)
     )
     weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
-    spine = _longest(len(items), nets, weights)
+    main = [net for net, wire in zip(nets, wires, strict=True) if _is_main(diagram, net, wire)]
+    spine = _longest(len(items), main, weights)
     return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
+
+
+def _is_main(diagram: Diagram, net: Net, wire: Wire) -> bool:
+    """Whether a net may be on the longest way: one that comes from a rail is not."""
+    source = diagram.boxes[wire.source]
+    inside = source.step is not None or source.kind == "fold"
+    return inside or not isinstance(net.source, Port)
 
 
 def _in_order(diagram: Diagram, boxes: set[int]) -> list[int]:

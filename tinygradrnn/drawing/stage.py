@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from tinygradrnn.drawing.frames import Placed
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import BODY, NUMBER, Look
 from tinygradrnn.drawing.outside import Origin, ancestors, make_side, place_side
 from tinygradrnn.drawing.records import Diagram, Fold, Step, Wire
-from tinygradrnn.drawing.scene import Scene, Text
+from tinygradrnn.drawing.scene import Line, Scene, Text
+from tinygradrnn.drawing.stamping import Style
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
 from tinygradrnn.drawing.text import number, width
 
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
 BESIDE_NAME = 14.0
 ABOVE_LANE = 9.0
+BESIDE_FORK = 8.0
+
+
+@dataclass(frozen=True)
+class Rail:
+    """A rail that is drawn: where it can be led on from, and how it looks."""
+
+    end: Origin
+    style: Style
+    tooltip: str
 
 
 class Stage:
@@ -39,6 +51,10 @@ class Stage:
         By phase and bus the dots at which the steps meet it.
     margin : list of float
         For each phase the room for the names of its layers.
+    rails : dict of int to Rail
+        By box. What else reads it, after the steps say, leads its rail on.
+    forks : dict of (int, int) to Origin
+        By phase and box, of a rail where the lanes leave that start with the same value.
     late : set of int
         The boxes that follow the steps; ``drawn`` are those that precede them.
     """
@@ -61,6 +77,8 @@ class Stage:
         self.label_width: list[float] = []
         self.label_widths: list[dict[str, float]] = []
         self.drawn: set[int] = set()
+        self.rails: dict[int, Rail] = {}
+        self.forks: dict[tuple[int, int], Origin] = {}
         self.right = self._place_columns() + look.beyond
 
     # ---------------------------------------------------------------- columns
@@ -109,20 +127,10 @@ class Stage:
 
     def _at_left(self, n: int) -> set[int]:
         """The boxes to the left of a phase: weights and initial states."""
-        steps = set(self.templates[n].steps)
+        starts = {wire.source for wire in self.diagram.wires if self.starts_lane(wire, n)}
         boxes = self.diagram.boxes
-        left = set(self.templates[n].rails)
-        for wire in self.diagram.wires:
-            if wire.state is None or self.diagram.states[wire.state].backward:
-                continue
-            source = boxes[wire.source]
-            if (
-                source.step is None
-                and source.kind != "fold"
-                and boxes[wire.targets[0]].step in steps
-            ):
-                left.add(wire.source)
-        return left
+        outside = {k for k in starts if boxes[k].step is None and boxes[k].kind != "fold"}
+        return outside.union(self.templates[n].rails)
 
     def label_place(self, box: int, n: int) -> tuple[float, float]:
         """Middle and width of a box to the left of a phase; those of a kind are equally wide."""
@@ -163,6 +171,49 @@ class Stage:
     def tooltip(self, box: int) -> str:
         """What a wire from a box carries."""
         return " ".join(self.diagram.boxes[box].text)
+
+    def rail_start(self, box: int, n: int, y: float) -> Origin:
+        """Where a rail begins: at its box, or where it ends in an earlier phase."""
+        if box not in self.rails:
+            label = self.draw_label(box, n, y)
+            return Origin(label, ((self.sides(label)[1], y),))
+        known = sum(other in self.rails for other in self.templates[n].rails)
+        x = self.label_x[n] + self.label_width[n] / 2 + BESIDE_FORK * known
+        start, points, _ = self.lead_on(box, x)
+        return Origin(start, (*points, (x, y)))
+
+    def lead_on(self, box: int, x: float) -> Origin:
+        """A rail led on, as far as to ``x``, to be read there too."""
+        rail = self.rails[box]
+        start, (*_, (left, y)), _ = rail.end
+        dot = self.scene.dot(x, y, 2.0 + rail.style.width / 2, rail.style.colour)
+        colour, width_, over, dashed = rail.style
+        line = Line(((left, y), (x, y)), start, dot, colour, width_, over, rail.tooltip)
+        self.scene.lines.append(replace(line, dashed=dashed))
+        end = Origin(dot, ((x, y),))
+        self.rails[box] = replace(rail, end=end)
+        return end
+
+    def fork(self, box: int, n: int, y: float) -> int | None:
+        """A dot on the rail of a box, right before the steps, if lanes start there too."""
+        if not any(self.starts_lane(wire, n) for wire in self.diagram.wires_from[box]):
+            return None
+        forks = sum(at == n for at, _ in self.forks)
+        x = self.fork_x(n) - BESIDE_FORK * forks
+        dot = self.scene.dot(x, y, 3.0, self.theme.wire)
+        self.forks[n, box] = Origin(dot, ((x, y),))
+        return dot
+
+    def starts_lane(self, wire: Wire, n: int) -> bool:
+        """Whether a wire leads a state into the first step of a phase, from the left."""
+        if wire.state is None or self.diagram.states[wire.state].backward:
+            return False
+        return self.step_of(wire.targets[0]) in self.templates[n].steps
+
+    def fork_x(self, n: int) -> float:
+        """Where the lanes of a phase may leave a rail."""
+        left = self.place[self.templates[n].steps[0]][1]
+        return left - self.look.kept_room - BESIDE_FORK
 
     def rail_text(self, box: int) -> str:
         """What is written on a rail: how often it is used, and how large the gradient is."""
