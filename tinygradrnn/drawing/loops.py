@@ -264,14 +264,14 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
         start, points, _ = stage.origins[source, wire.value]
         _tell_last(stage, wire.value, source, points[-1][1])
     else:
-        start, points = _initial(stage, wire.source, n, y, backward)
+        start, points, _ = _initial(stage, wire.source, n, y, backward)
     end = (box.x + (box.width if backward else -box.width) / 2, y)
     way = _elbow(points, end)
     stage.scene.lines.append(
         Line(way, start, shape, colour, thick, "lane", wire.when, arrow=True, dashed=True)
     )
     if source is None:
-        lies_left = backward or len(points) > 1  # where it leaves a rail there is nothing beside
+        lies_left = backward or (n, wire.source) in stage.forks
         x, at = points[-1][0] + (-24 if lies_left else 24), y
     else:  # where no loop runs upright
         x = left - stage.around[n].left - 22
@@ -279,25 +279,19 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     stage.scene.texts.append(Text(x, at + 11, wire.when, SMALL, stage.theme.muted))
 
 
-def _initial(
-    stage: RolledStage, box: int, n: int, y: float, backward: bool
-) -> tuple[int, tuple[Point, ...]]:
-    """Where the way of an initial state begins, if nothing else is read from it at its box."""
-    if (n, box) in stage.forks and not backward:
-        start, points, _ = stage.forks[n, box]
-        return start, (*points, (points[-1][0], y))
-    x, wide = stage.label_place(box, n)
-    if backward:
-        wide, _ = stage.look.size(stage.diagram.boxes[box])
-        x = stage.place[stage.templates[n].steps[0]][1] + stage.placed[n].width
-        x += stage.around[n].right + BESIDE_STATE + wide / 2
-        stage.right = max(stage.right, x + wide / 2)
-        if box in stage.rails:
-            start, points, _ = stage.lead_on(box, x)
-            return start, (*points, (x, y))
+def _initial(stage: RolledStage, box: int, n: int, y: float, backward: bool) -> Origin:
+    """Where the way of an initial state begins, on a rail if its box has one."""
+    if not backward:
+        return stage.lane_origin(box, n, y)
+    wide, _ = stage.look.size(stage.diagram.boxes[box])
+    x = stage.place[stage.templates[n].steps[0]][1] + stage.placed[n].width
+    x += stage.around[n].right + BESIDE_STATE + wide / 2
+    stage.right = max(stage.right, x + wide / 2)
+    if box in stage.rails:
+        start, points, _ = stage.lead_on(box, x)
+        return Origin(start, (*points, (x, y)))
     start = stage.draw_origin(box, x, y, wide)
-    left, right = stage.sides(start)
-    return start, ((left if backward else right, y),)
+    return Origin(start, ((stage.sides(start)[0], y),))
 
 
 def _tell_last(stage: RolledStage, state: int, step: Step, y: float) -> None:

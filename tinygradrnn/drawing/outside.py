@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port
+from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port, State
 from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram, Wire
 from tinygradrnn.drawing.scene import Scene
@@ -58,7 +58,11 @@ def ancestors(diagram: Diagram, box: int) -> set[int]:
 
 
 def make_side(
-    diagram: Diagram, look: Look, boxes: set[int], entries: Sequence[Sequence[Wire]] = ()
+    diagram: Diagram,
+    look: Look,
+    boxes: set[int],
+    entries: Sequence[Sequence[Wire]] = (),
+    exits: Sequence[int] = (),
 ) -> Side:
     """Lay boxes out from left to right along the longest way through them.
 
@@ -70,6 +74,8 @@ def make_side(
         What they read outside of the steps is drawn too.
     entries : sequence of sequences of Wire
         The wires that come in from the left, at each entry.
+    exits : sequence of int
+        The boxes whose values leave to the right.
     """
     chosen = set(boxes)
     entering = {wire.source for group in entries for wire in group}
@@ -87,6 +93,9 @@ def make_side(
         if wire.source in item_of and sinks:
             nets.append(Net(item_of[wire.source], sinks))
             wires.append(wire)
+    for e, box in enumerate(exits):
+        nets.append(Net(item_of[box], (Port("exit", e),)))
+        wires.append(diagram.wires_from[box][0])
     for n, group in enumerate(entries):
         read = dict.fromkeys(t for wire in group for t in wire.targets if t in item_of)
         times = {t: max(wire.targets.count(t) for wire in group) for t in read}
@@ -105,7 +114,8 @@ def make_side(
     weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
     main = [net for net, wire in zip(nets, wires, strict=True) if _is_main(diagram, net, wire)]
     spine = _longest(len(items), main, weights)
-    return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
+    states = tuple(State(item_of[box], False) for box in exits)
+    return Side(Frame(items, tuple(nets), states, (spine,)), ordered, wires)
 
 
 def _is_main(diagram: Diagram, net: Net, wire: Wire) -> bool:
@@ -166,11 +176,17 @@ def place_side(
     x: float,
     y: float,
     starts: Mapping[int, Origin] = MappingProxyType({}),
-) -> dict[int, int]:
-    """Draw a frame of boxes outside of the steps; returns the shape of every box.
+) -> tuple[dict[int, int], dict[int, Origin]]:
+    """Draw a frame of boxes outside of the steps.
 
     ``starts`` says where each entry comes from.
+
+    Returns
+    -------
+    dict, dict
+        The shape of every box, and where every exit leaves the frame.
     """
+    exits: dict[int, Origin] = {}
     shapes = {
         k: scene.shape(look.shape(k, bx + x, by + y, wide, high))
         for k, (bx, by, wide, high) in zip(side.boxes, placed.boxes, strict=True)
@@ -191,8 +207,12 @@ def place_side(
             return style
 
         tooltip = " ".join(diagram.boxes[wire.source].text)
-        Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip).draw(branches)
-    return shapes
+        stamp = Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip)
+        ports = {p: sink.number for p, sink in enumerate(net.sinks) if isinstance(sink, Port)}
+        stamp.left_open = frozenset(ports)
+        for position, (start, points) in stamp.draw(branches).items():
+            exits[ports[position]] = Origin(start, points)
+    return shapes, exits
 
 
 def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:
