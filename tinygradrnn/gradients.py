@@ -182,7 +182,7 @@ def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
                 "gradient. Reduce it (loss.sum(), loss.mean()), or give ∂L/∂output of the same "
                 "shape"
             )
-        xp = backend_of(output.data).xp
+        xp = backend_of(output.node.value).xp
         return Tensor(Leaf(xp.ones(output.shape, output.dtype)))
     seed = as_tensor(grad)
     if seed.shape != output.shape:
@@ -195,15 +195,31 @@ def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
 
 def backward(output: Tensor, grad: TensorLike = None) -> None:
     """See :meth:`tinygradrnn.tensors.Tensor.backward`."""
-    seed = seed_of(output, grad, "backward()").data
+    seed = seed_of(output, grad, "backward()")
+    if state.capture is not None:
+        record_backward(output, seed)
+        return
     arrived: list[tuple[Leaf, Array]] = []
     ledger = ArrayLedger()
-    for node, gradient, _ in walk({output.node: seed}, ledger):
+    for node, gradient, _ in walk({output.node: seed.data}, ledger):
         if isinstance(node, Leaf):
             value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
             arrived.append((node, value if node in ledger.own else value.copy()))
     for leaf, value in arrived:  # only now: a walk that fails leaves every .grad as it was
         leaf.grad = Tensor(Leaf(value if leaf.grad is None else leaf.grad.data + value))
+
+
+def record_backward(output: Tensor, seed: Tensor) -> None:
+    """The same while ``tg.compile`` listens: the gradients are computed by recorded nodes."""
+    arrived = [
+        (node, gradient)
+        for node, gradient, _ in walk({output.node: seed}, RecordingLedger(uniform=True))
+        if isinstance(node, Leaf)
+    ]
+    for leaf, gradient in arrived:
+        value = _finished(gradient, leaf).detach()
+        before = state.capture.gradient(leaf)  # type: ignore[union-attr]
+        leaf.grad = value if before is None else before + value
 
 
 def grad(
@@ -242,12 +258,17 @@ def grad(
     nodes = [tensor.node for tensor in inputs]
     refuse_bypassed_stacks(output.node, nodes)
     wanted = dict.fromkeys(nodes)
-    ledger: Ledger = RecordingLedger() if create_graph else ArrayLedger()
-    start = seed if create_graph else seed.data
+    compiling = state.capture is not None
+    ledger: Ledger
+    if create_graph or compiling:
+        ledger, start = RecordingLedger(uniform=compiling), seed
+    else:
+        ledger, start = ArrayLedger(), seed.data
     for node, gradient, _ in walk({output.node: start}, ledger, towards=nodes):
         if node in wanted:
             wanted[node] = gradient
-    return tuple([_finished(wanted[node], node) for node in nodes])
+    found = [_finished(wanted[node], node) for node in nodes]
+    return tuple(found if create_graph or not compiling else [g.detach() for g in found])
 
 
 def refuse_bypassed_stacks(output: Node, wanted: Sequence[Node]) -> None:
@@ -283,7 +304,7 @@ def _finished(gradient: Any, node: Node) -> Tensor:
 
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
     """∂output/∂input, of shape ``output.shape + input.shape``, one backward walk per element."""
-    backend = backend_of(output.data)
+    backend = backend_of(output.node.value)
     rows = []
     for position in range(output.size):
         seed = np.zeros(output.shape, output.dtype)

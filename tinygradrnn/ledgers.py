@@ -52,8 +52,9 @@ class RecordingLedger:
 
     records = True
 
-    def __init__(self) -> None:
+    def __init__(self, uniform: bool = False) -> None:
         self.terms: dict[Node, list[Any]] = {}
+        self.uniform = uniform  # a sum even of one term: the last time step is like the others
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
@@ -64,7 +65,8 @@ class RecordingLedger:
         terms = self.terms.pop(node, None)
         if terms is None:
             return None
-        if len(terms) == 1 and not isinstance(terms[0], Part):
+        single = len(terms) == 1 and not isinstance(terms[0], Part)
+        if single and not (self.uniform and node.timestep is not None):
             only: Tensor = terms[0]
             return only
         operands: list[Any] = []

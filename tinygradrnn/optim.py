@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
-from tinygradrnn.recording import Array, Leaf
+from tinygradrnn.recording import Array, Leaf, no_grad, state
 from tinygradrnn.tensors import Tensor
 
 Slots = dict[str, Array]
@@ -44,24 +45,45 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        for position, parameter in enumerate(self.params):
-            leaf = parameter.node
-            if parameter.grad is None or not isinstance(leaf, Leaf) or not leaf.requires_grad:
-                continue
-            self.steps[position] += 1
-            backend = backend_of(leaf.value)
-            slots = self.slots[position]
-            value = leaf.value
-            for name, slot in slots.items():
-                if type(slot) is not type(value) or slot.dtype != value.dtype:  # moved since
-                    slots[name] = backend.asarray(backend_of(slot).to_numpy(slot), value.dtype)
-            value -= self.change(
-                backend.xp, value, parameter.grad.data, slots, self.steps[position]
-            )
-            leaf.replace_value(value)
+        due = [k for k, p in enumerate(self.params) if p.grad is not None and p.requires_grad]
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
-        """What to subtract from the parameter w, given its gradient g; ``slots`` is its memory."""
+        def count() -> None:
+            for position in due:
+                self.steps[position] += 1
+
+        if state.capture is None:
+            count()
+        else:
+            state.capture.host(count)
+        for position in due:
+            self._update(position)
+
+    def _update(self, position: int) -> None:
+        parameter = self.params[position]
+        leaf, grad = parameter.node, parameter.grad
+        assert isinstance(leaf, Leaf) and grad is not None
+        value = leaf.value
+        slots = self.slots[position]
+        for name, slot in slots.items():
+            if type(slot) is not type(value) or slot.dtype != value.dtype:  # moved since
+                numbers = backend_of(slot).to_numpy(slot)
+                slots[name] = backend_of(value).asarray(numbers, value.dtype)
+        if state.capture is None:
+            value -= self.change(value, grad.node.value, slots, position)
+            leaf.replace_value(value)
+        else:
+            state.capture.uses(leaf)
+            with no_grad():
+                new = parameter - self.change(parameter, grad, slots, position)
+            state.capture.assign(leaf, "value", new)
+
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
+        """What to subtract from the parameter w, given its gradient g; ``slots`` is its memory.
+
+        Works on arrays, and on tensors for ``tg.compile``: with operators, operations,
+        :func:`number` for what is another number at each step, :func:`memory` and
+        :func:`remember`.
+        """
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -111,11 +133,23 @@ class Optimizer:
         self.slots = loaded
 
 
-def zeros(slots: Slots, name: str, like: Array) -> Array:
+def memory(slots: Slots, name: str, like: Any) -> Any:
     """The array of that name in a parameter's memory, zeros at first."""
     if name not in slots:
-        slots[name] = backend_of(like).xp.zeros_like(like)
-    return slots[name]
+        value = like.node.value if isinstance(like, Tensor) else like
+        slots[name] = backend_of(value).xp.zeros_like(value)
+    return slots[name] if state.capture is None else state.capture.held(slots, name)
+
+
+def remember(slots: Slots, name: str, value: Any) -> None:
+    """Keep a new value of the array of that name; one that was changed in place is kept already."""
+    if state.capture is not None:
+        state.capture.assign(slots, name, value)
+
+
+def number(read: Callable[[], float]) -> Any:
+    """A number that may be another one at the next step."""
+    return read() if state.capture is None else state.capture.number(read)
 
 
 def decayed(g: Array, w: Array, weight_decay: float) -> Array:
@@ -152,16 +186,18 @@ class SGD(Optimizer):
             params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr v."""
         mu = self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
+        lr = number(lambda: self.lr)
         if not mu:
-            return self.lr * g
-        v = zeros(slots, "momentum", w)
+            return lr * g
+        v = memory(slots, "momentum", w)
         v *= mu
         v += g
-        return self.lr * (g + mu * v if self.settings["nesterov"] else v)
+        remember(slots, "momentum", v)
+        return lr * (g + mu * v if self.settings["nesterov"] else v)
 
 
 class Adagrad(Optimizer):
@@ -183,12 +219,13 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(params, lr, eps=eps, weight_decay=weight_decay)
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr g / (√s + ε)."""
         g = decayed(g, w, self.settings["weight_decay"])
-        s = zeros(slots, "square", w)
+        s = memory(slots, "square", w)
         s += g * g
-        return self.lr * g / (xp.sqrt(s) + self.settings["eps"])
+        remember(slots, "square", s)
+        return number(lambda: self.lr) * g / (ops.sqrt(s) + self.settings["eps"])
 
 
 class RMSprop(Optimizer):
@@ -214,20 +251,23 @@ class RMSprop(Optimizer):
             params, lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr v; without momentum v = g / (√s + ε)."""
         alpha, mu = self.settings["alpha"], self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
-        s = zeros(slots, "square", w)
+        s = memory(slots, "square", w)
         s *= alpha
         s += (1 - alpha) * g * g
-        scaled = g / (xp.sqrt(s) + self.settings["eps"])
+        remember(slots, "square", s)
+        lr = number(lambda: self.lr)
+        scaled = g / (ops.sqrt(s) + self.settings["eps"])
         if not mu:
-            return self.lr * scaled
-        v = zeros(slots, "momentum", w)
+            return lr * scaled
+        v = memory(slots, "momentum", w)
         v *= mu
         v += scaled
-        return self.lr * v
+        remember(slots, "momentum", v)
+        return lr * v
 
 
 class Adam(Optimizer):
@@ -264,23 +304,28 @@ class Adam(Optimizer):
             params, lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr m̂ / (√v̂ + ε)."""
         b1, b2 = self.settings["beta1"], self.settings["beta2"]
         decay = self.settings["weight_decay"]
         if not self.decoupled:
             g = decayed(g, w, decay)
-        m = zeros(slots, "mean", w)
+        m = memory(slots, "mean", w)
         m *= b1
         m += (1 - b1) * g
-        v = zeros(slots, "square", w)
+        remember(slots, "mean", m)
+        v = memory(slots, "square", w)
         v *= b2
         v += (1 - b2) * g * g
-        root = xp.sqrt(v)
-        root /= (1 - b2**step) ** 0.5
+        remember(slots, "square", v)
+        steps = self.steps
+        root = ops.sqrt(v)
+        root /= number(lambda: (1 - b2 ** steps[position]) ** 0.5)
         root += self.settings["eps"]
-        change = (self.lr / (1 - b1**step)) * m / root
-        return change + self.lr * decay * w if decay and self.decoupled else change
+        change = number(lambda: self.lr / (1 - b1 ** steps[position])) * m / root
+        if not (decay and self.decoupled):
+            return change
+        return change + number(lambda: self.lr * decay) * w
 
 
 class AdamW(Adam):
@@ -336,27 +381,35 @@ def clip_grad_norm(
     leaves = [q for q in listed if q.grad is not None]
     if not leaves:
         return Tensor(Leaf(np.zeros((), np.float32)))
-    arrays = [q.grad.data for q in leaves if q.grad is not None]
-    xp = backend_of(arrays[0]).xp
-    if p == float("inf"):
-        norm = xp.stack([abs(g).max() for g in arrays]).max()
-    elif p == 2:
-        norm = xp.sqrt(xp.stack([xp.multiply(g, g, dtype="float64").sum() for g in arrays]).sum())
-    else:
-        powers = [xp.power(abs(g), p, dtype="float64").sum() for g in arrays]
-        norm = xp.stack(powers).sum() ** (1 / p)
-    norm = xp.asarray(norm)
-    if error_if_nonfinite and not bool(xp.isfinite(norm)):
+    gradients = [q.grad for q in leaves if q.grad is not None]
+    norm = joint_norm(gradients, p)
+    if error_if_nonfinite and not np.isfinite(norm.item()):
         raise FloatingPointError(
-            f"clip_grad_norm: the norm of the gradients is {float(norm)}; run the step under "
+            f"clip_grad_norm: the norm of the gradients is {norm.item()}; run the step under "
             "tg.debug() to find the operation that made it"
         )
     if max_norm < float("inf"):
-        above = xp.isfinite(norm) & (norm > max_norm)
-        scale = max_norm / xp.where(above, norm, max_norm)
-        for q, g in zip(leaves, arrays, strict=True):
-            q.grad = Tensor(Leaf(g * scale.astype(g.dtype)))
-    return Tensor(Leaf(norm.astype(arrays[0].dtype)))
+        above = (norm > max_norm) * (norm < float("inf"))
+        scale = max_norm / ops.where(above, norm, max_norm)
+        for q, g in zip(leaves, gradients, strict=True):
+            q.grad = g * scale.astype(g.dtype)
+    return norm.astype(gradients[0].dtype)
+
+
+def joint_norm(gradients: Sequence[Tensor], p: float) -> Tensor:
+    """The p-norm of several tensors as one long vector, 0-d float64."""
+    if p == float("inf"):
+        return ops.stack(*[abs(g).max() for g in gradients], axis=0).max().astype("float64")
+    powers = ops.stack(*[power_sum(g, p=p) for g in gradients], axis=0).sum()
+    return ops.sqrt(powers) if p == 2 else powers ** (1 / p)
+
+
+def _power_sum(xp: Any, g: Array, p: float) -> Array:
+    square = xp.multiply(g, g, dtype="float64") if p == 2 else xp.power(abs(g), p, dtype="float64")
+    return square.sum()
+
+
+power_sum = ops.Op("power_sum", _power_sum)
 
 
 def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:
@@ -365,8 +418,7 @@ def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:
         raise ValueError(f"clip_grad_value: min {min} must be below max {max}")
     for q in checked_parameters(params, "clip_grad_value"):
         if q.grad is not None:
-            xp = backend_of(q.grad.data).xp
-            q.grad = Tensor(Leaf(xp.clip(q.grad.data, min, max)))
+            q.grad = ops.clip(q.grad, low=min, high=max)
 
 
 def checked_parameters(params: Iterable[Tensor], what: str) -> list[Tensor]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tinygradrnn.ops.base import Op
@@ -68,10 +69,53 @@ class Place:
         return ", ".join(parts) or "outside any scope"
 
 
+class Recorder(Protocol):
+    """What ``tg.compile`` puts in place while it runs a function once, to learn what it does."""
+
+    def record(
+        self, operation: Op, inputs: Sequence[Node], settings: dict[str, Any], value: Array
+    ) -> Node:
+        """The result of an operation that needs no gradient."""
+
+    def draw(self, operation: Op, settings: dict[str, Any], value: Array) -> Node:
+        """Random numbers, drawn anew at each call."""
+
+    def number(self, read: Callable[[], float]) -> Any:
+        """A number that is asked for anew at each call, such as a learning rate."""
+
+    def reads(self, node: Node) -> None:
+        """The program looks at a value, and might go another way for another one."""
+
+    def depends(self, owner: Any, name: str) -> None:
+        """The program looks at an attribute, and might go another way for another value."""
+
+    def check(self, node: Node, low: int, high: int, message: Callable[[int, int], str]) -> None:
+        """Integers must lie in low…high at each call; else IndexError with the message."""
+
+    def held(self, owner: dict[str, Array], name: str) -> Any:
+        """An array in the memory of an optimiser, as a tensor."""
+
+    def assign(self, owner: Any, name: str, new: Any) -> None:
+        """Such an array, or a parameter (name ``"value"``), gets the value of a tensor."""
+
+    def gradient(self, leaf: Leaf) -> Any:
+        """What was in the ``.grad`` of a leaf, as a tensor or None, before something is added."""
+
+    def clears(self, leaf: Leaf) -> None:
+        """The ``.grad`` of a leaf is set, whatever was in it."""
+
+    def uses(self, leaf: Leaf) -> None:
+        """An optimiser has read the ``.grad`` of a leaf."""
+
+    def host(self, action: Callable[[], None]) -> None:
+        """Something that Python does at each call, before anything is computed."""
+
+
 class _State(threading.local):
     """What each thread has of its own: where it stands, and where it comes back to."""
 
     place = Place()
+    capture: Recorder | None = None
 
     def __init__(self) -> None:
         self.before: list[Place] = []

@@ -37,6 +37,8 @@ class Tensor(Handle):
         Assigning replaces a leaf's value in place (same shape; the dtype is kept), and graphs
         recorded before are then stale. Writing into the array by index goes unseen; assign.
         """
+        if state.capture is not None:
+            state.capture.reads(self.node)
         return self.node.value
 
     @data.setter
@@ -74,6 +76,8 @@ class Tensor(Handle):
                 raise ValueError(
                     f"grad: {node.describe()} cannot take a gradient of shape {value.shape}"
                 )
+        if state.capture is not None:
+            state.capture.clears(node)
         node.grad = value
 
     @property
@@ -105,7 +109,10 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """The same values (not copied) as a leaf that needs no gradient: cuts the graph here."""
-        return Tensor(Leaf(self.node.value, name=self.node.name))
+        node = self.node
+        if state.capture is not None:
+            return Tensor(state.capture.record(ops.detached, [node], {}, node.value))
+        return Tensor(Leaf(node.value, name=node.name))
 
     def to(self, backend: str) -> Tensor:
         """The tensor on another backend (``"numpy"``, ``"cupy"`` …); itself if it is there.

@@ -181,7 +181,7 @@ class RNN(Module):
 def chosen(runs: np.ndarray[Any, Any], x: Tensor, otherwise: Tensor | float) -> Tensor:
     """``x`` where ``runs``, which has the first axes of x, holds; ``otherwise`` elsewhere."""
     column = runs.reshape(*runs.shape, *(1,) * (x.ndim - runs.ndim))
-    return ops.where(Tensor(Leaf(backend_of(x.data).asarray(column), name="running")), x, otherwise)
+    return ops.where(Tensor(Leaf(backend_of(x.node.value).asarray(column), name="running")), x, otherwise)
 
 
 def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:

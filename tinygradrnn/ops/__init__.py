@@ -21,6 +21,7 @@ from tinygradrnn.ops.arithmetic import (
 from tinygradrnn.ops.base import (
     NonFiniteError,
     Op,
+    detached,
 )
 from tinygradrnn.ops.elementwise import (
     absolute,
@@ -41,10 +42,14 @@ from tinygradrnn.ops.indexing import (
     accumulate,
     add_part,
     check_indices,
+    check_within,
     getitem,
+    pick,
+    scatter,
     take,
 )
 from tinygradrnn.ops.linear import (
+    contract,
     matmul,
 )
 from tinygradrnn.ops.reductions import (
@@ -79,8 +84,11 @@ __all__ = [
     "broadcast_to",
     "cast",
     "check_indices",
+    "check_within",
     "clip",
     "concatenate",
+    "contract",
+    "detached",
     "divide",
     "equal",
     "exp",
@@ -103,9 +111,11 @@ __all__ = [
     "negative",
     "not_equal",
     "pad",
+    "pick",
     "power",
     "relu",
     "reshape",
+    "scatter",
     "sigmoid",
     "sign",
     "softmax",

@@ -110,6 +110,8 @@ class Op:
         place = state.place
         if records and place.recording and self.differentiable:
             node = Node(self, tuple(inputs), settings, value, place, True)
+        elif state.capture is not None:
+            node = state.capture.record(self, inputs, settings, value)
         else:
             node = Leaf(value)
         if place.debugging:
@@ -177,11 +179,23 @@ def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[N
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     wide = np.result_type(*floats) if floats else np.dtype(np.float32)
     return [
-        Leaf(node.value.astype(wide), name=node.name)
+        as_float(node, wide)
         if hasattr(node.value, "dtype") and node.value.dtype.kind in "iu"
         else node
         for node in inputs
     ]
+
+
+def as_float(node: Node, dtype: Any) -> Node:
+    """Integers as floats; no gradient flows into them."""
+    value = node.value.astype(dtype)
+    if state.capture is not None:
+        return state.capture.record(as_float_op, [node], {"dtype": dtype}, value)
+    return Leaf(value, name=node.name)
+
+
+as_float_op = Op("as_float", lambda xp, x, dtype: x.astype(dtype))
+detached = Op("detach", lambda xp, x: x)
 
 
 def constant(value: Any, beside: Sequence[Any]) -> Leaf:
@@ -191,6 +205,8 @@ def constant(value: Any, beside: Sequence[Any]) -> Leaf:
     """
     if type(value) in NUMBERS:
         return Leaf(value)
+    if isinstance(value, Leaf):  # a number that a compiled step asks for at each call
+        return value
     if isinstance(value, np.generic):
         return Leaf(value.item())
     array = to_array(value)

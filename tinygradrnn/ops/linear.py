@@ -25,12 +25,7 @@ def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
         return g * x if x.ndim == 1 else g[..., None] * x
     if x.ndim == 1:
         return x[:, None] * g[..., None, :]
-    if x.ndim == 2 and y.ndim == 2:
-        return x.T @ g
-    if y.ndim == 2:
-        rows = prod(x.shape[:-1])
-        return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
-    return x.swapaxes(-1, -2) @ g
+    return contract(x, g) if y.ndim == 2 else x.swapaxes(-1, -2) @ g
 
 
 def _problem(x: Shape, y: Shape) -> str | None:
@@ -45,4 +40,16 @@ def _problem(x: Shape, y: Shape) -> str | None:
     return f"the leading axes {x[:-2]} and {y[:-2]} do not broadcast"
 
 
+def _contract(xp: Any, x: Any, g: Any) -> Any:
+    rows = prod(x.shape[:-1])
+    return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
+
+
+contract: Op = Op(  # xᵀ g, summed over all rows of all batches in one product
+    "contract",
+    _contract,
+    lambda d, out, x, g: g @ d.swapaxes(-1, -2),
+    lambda d, out, x, g: x @ d,
+    label="ᵀ@",
+)
 matmul = Op("matmul", lambda xp, x, y: x @ y, _left, _right, label="@", problem=_problem)

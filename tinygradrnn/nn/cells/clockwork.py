@@ -107,7 +107,7 @@ class ClockworkCell(Cell):
 
 
 def _column(ticks: np.ndarray[Any, Any], beside: Tensor) -> Tensor:
-    return Tensor(Leaf(backend_of(beside.data).asarray(ticks[:, None]), name="ticks"))
+    return Tensor(Leaf(backend_of(beside.node.value).asarray(ticks[:, None]), name="ticks"))
 
 
 def checked_periods(periods: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,31 @@
+"""The passes: each makes a program smaller or quicker and leaves its numbers as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tinygradrnn.compiler.passes.simplify import aliases, common, constants, invariants
+from tinygradrnn.compiler.values import Rolled
+
+PASSES: tuple[Callable[[Rolled], int], ...] = (aliases, invariants, constants, common)
+
+
+class Report(NamedTuple):
+    """What a pass did: how many places it changed, and how many values there were after it."""
+
+    name: str
+    summary: str
+    changed: int
+    values: int
+
+
+def optimise(rolled: Rolled, without: tuple[str, ...] = ()) -> list[Report]:
+    """Run the passes, one after the other, until they find nothing more to do."""
+    reports = []
+    for one in PASSES:
+        if one.__name__ not in without:
+            changed = one(rolled)
+            summary = (one.__doc__ or "").splitlines()[0]
+            reports.append(Report(one.__name__, summary, changed, len(rolled.values)))
+    return reports

@@ -1,0 +1,61 @@
+"""A plan: the calls of a program, run again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.compiler.capture import Program
+from tinygradrnn.compiler.lowering import Lowering
+from tinygradrnn.compiler.values import Rolled
+from tinygradrnn.plugins import Backend
+from tinygradrnn.recording import Array
+
+
+class Plan:
+    """What ``tg.compile`` runs in place of a function."""
+
+    def __init__(self, program: Program, rolled: Rolled, backend: Backend) -> None:
+        self.program, self.rolled, self.backend = program, rolled, backend
+        by_leaf = {v.leaf: v for v in rolled.values if v.leaf is not None}
+        for leaf in program.arguments:
+            if leaf in by_leaf:
+                by_leaf[leaf].data = own(leaf.value, by_leaf[leaf], rolled, backend)
+        self.arguments = [by_leaf[leaf].data if leaf in by_leaf else None for leaf in program.arguments]
+        self.low = Lowering(rolled, backend)
+        self.calls = self.low.calls
+        self.outputs = [self.low.operand(use) for use in rolled.outputs]
+
+    def run(self, arguments: list[Array]) -> list[Array]:
+        for mine, given in zip(self.arguments, arguments, strict=True):
+            if mine is not None:
+                mine[...] = given
+        for action in self.program.host:
+            action()
+        for number, value in self.low.refresh:
+            number[...] = self.program.numbers[value.leaf]()
+        for value, step in self.rolled.draws:
+            out = self.low.array(value) if step is None else self.low.at(value, step)
+            out[...] = value.op.forward(self.low.xp, **value.settings)
+        with np.errstate(over="ignore"):
+            for function, arguments_ in self.calls:
+                function(*arguments_)
+        for assign in self.program.assigns:
+            assign.store(assign.leaf.value)
+        return [output.copy() for output in self.outputs]
+
+
+def own(array: Array, value: Any, rolled: Rolled, backend: Backend) -> Array:
+    """Room for an argument, time first where the program reads it step by step."""
+    axes = [
+        reader.settings["axis"]
+        for reader in rolled.values
+        if reader.kind == "unstack" and reader.inputs[0].value is value
+    ]
+    xp = backend.xp
+    if not axes:
+        return xp.empty(array.shape, array.dtype)
+    order = (axes[0], *(a for a in range(array.ndim) if a != axes[0]))
+    physical = xp.empty(tuple(array.shape[a] for a in order), array.dtype)
+    return physical.transpose(tuple(sorted(range(array.ndim), key=order.__getitem__)))
