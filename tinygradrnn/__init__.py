@@ -24,6 +24,10 @@ from tinygradrnn.checks import (
     check_gradients,
     debug,
 )
+from tinygradrnn.compiler.compiled import (
+    CaptureError,
+    compile,
+)
 from tinygradrnn.drawing import (
     Drawing,
     draw,
@@ -59,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "BackendUnavailableError",
+    "CaptureError",
     "CheckpointError",
     "Drawing",
     "GradientCheckError",
@@ -73,6 +78,7 @@ __all__ = [
     "available_backends",
     "backend_scope",
     "check_gradients",
+    "compile",
     "debug",
     "draw",
     "functional",
