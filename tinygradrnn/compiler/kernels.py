@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Value
 from tinygradrnn.recording import Array
@@ -162,9 +164,24 @@ def reduction(low: Lowering, value: Value, out: Array, inputs: list[Any], batch:
     axis = settings.get("axis")
     axes = range(ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
     moved = tuple(a % ndim + batch for a in axes)
-    function = getattr(low.xp, value.op.name)
-    low.emit(partial(function, axis=moved, keepdims=settings.get("keepdims", False), out=out), x)
+    reduce(low, value.op.name, x, moved, out, settings.get("keepdims", False))
     return True
+
+
+REDUCE = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
+
+
+def reduce(
+    low: Lowering, name: str, x: Array, axes: tuple[int, ...], out: Array, keepdims: bool = False
+) -> None:
+    """Sum, mean, max or min over axes."""
+    xp = low.xp
+    if xp is not np:
+        low.emit(partial(getattr(xp, name), axis=axes, keepdims=keepdims, out=out), x)
+        return
+    low.emit(getattr(np, REDUCE[name]).reduce, x, axes, None, out, keepdims)
+    if name == "mean":
+        low.emit(np.multiply, out, low.constant(out.size / x.size, out.dtype), out)
 
 
 def sum_to(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -177,7 +194,7 @@ def sum_to(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
         batch + extra + k for k, n in enumerate(shape) if n == 1 and x.shape[batch + extra + k] != 1
     )
     kept = out.reshape(out.shape[:batch] + (1,) * extra + out.shape[batch:])
-    low.emit(partial(low.xp.sum, axis=axes + repeated, keepdims=True, out=kept), x)
+    reduce(low, "sum", x, axes + repeated, kept, keepdims=True)
     return True
 
 
@@ -188,10 +205,10 @@ def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batc
         return False
     edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
     spread = low.temporary(x.shape, x.dtype, x)
-    low.emit(partial(xp.amax, axis=-1, keepdims=True, out=edge), x)
+    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.subtract, x, edge, out)
     low.emit(xp.exp, out, spread)
-    low.emit(partial(xp.sum, axis=-1, keepdims=True, out=edge), spread)
+    reduce(low, "sum", spread, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.log, edge, edge)
     low.emit(xp.subtract, out, edge, out)
     return True
@@ -203,10 +220,10 @@ def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
     if axis not in (-1, len(value.shape) - 1):
         return False
     edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
-    low.emit(partial(xp.amax, axis=-1, keepdims=True, out=edge), x)
+    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.subtract, x, edge, out)
     low.emit(xp.exp, out, out)
-    low.emit(partial(xp.sum, axis=-1, keepdims=True, out=edge), out)
+    reduce(low, "sum", out, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.divide, out, edge, out)
     return True
 
@@ -232,7 +249,7 @@ def take(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
     """Rows of a matrix at integers that have been checked not to be negative."""
     if batch or len(inputs) != 2 or inputs[0].ndim != 2 or len(value.settings["index"]) != 1:
         return False
-    if not value.settings.get("checked"):
+    if value.inputs[1].value.leaf not in low.safe:
         return False
     weight, ids = inputs
     rows = flat(out)
@@ -244,6 +261,50 @@ def take(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
     low.emit(low.xp.copyto, listed, ordered)
     low.emit(low.xp.take, weight, listed.reshape(-1), 0, rows, "clip")
     return True
+
+
+def pick(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """The elements at ids along the last axis, which are checked not to be negative."""
+    x, ids = inputs
+    where = flat_positions(low, value, x, ids, x.shape[-1])
+    if where is None or out.dtype != x.dtype:
+        return False
+    low.emit(low.xp.take, memory_of(x), where, None, out, "clip")
+    return True
+
+
+def scatter(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """Zeros, but for the elements at ids along the last axis."""
+    g, ids = inputs
+    where = flat_positions(low, value, out, ids, out.shape[-1])
+    if where is None or batch:
+        return False
+    low.emit(low.xp.copyto, out, 0)
+    low.emit(memory_of(out).__setitem__, where, g)
+    return True
+
+
+def flat_positions(
+    low: Lowering, value: Value, x: Array, ids: Array, size: int
+) -> Array | None:
+    """Where in the memory of an array the elements at ids along its last axis are."""
+    order = order_of(x)
+    filled = x.transpose(order).flags.c_contiguous and order[-1] == x.ndim - 1
+    if not filled or value.inputs[1].value.leaf not in low.safe or ids.shape != x.shape[:-1]:
+        return None
+    xp = low.xp
+    first = xp.zeros(ids.shape, "int64")
+    for axis, length in enumerate(ids.shape):
+        stride = x.strides[axis] // x.itemsize
+        first += (xp.arange(length) * stride).reshape(-1, *(1,) * (ids.ndim - 1 - axis))
+    where = low.temporary(ids.shape, "int64")
+    low.emit(xp.add, ids, first, where)
+    return where
+
+
+def memory_of(x: Array) -> Array:
+    """An array without gaps, as it lies in memory."""
+    return x.transpose(order_of(x)).reshape(-1)
 
 
 def fallback(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> None:
@@ -287,4 +348,6 @@ KERNELS: dict[str, Kernel] = {
     "concatenate": concatenate,
     "stack": stack,
     "getitem": take,
+    "pick": pick,
+    "scatter": scatter,
 }

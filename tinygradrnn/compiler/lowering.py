@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import prod
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from tinygradrnn.compiler.kernels import ELEMENTWISE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
+from tinygradrnn.compiler.sums import lower_sum, tiles
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Use, Value
 from tinygradrnn.compiler.views import aligned, is_view, look, through
 from tinygradrnn.plugins import Backend
-from tinygradrnn.recording import Array
+from tinygradrnn.recording import Array, Leaf
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Order = tuple[int, ...]
@@ -42,7 +43,8 @@ class Lowering:
         The regions, and at which call each begins.
     """
 
-    def __init__(self, rolled: Rolled, backend: Backend) -> None:
+    def __init__(self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = ()) -> None:
+        self.safe = safe  # integers that are checked to be in range, and not negative
         self.rolled, self.backend, self.xp = rolled, backend, backend.xp
         self.regions = schedule(rolled)
         self.pool = Pool(self.xp)
@@ -61,8 +63,10 @@ class Lowering:
                     self.readers.setdefault(id(end), []).append((value, None))
         self.region_of = {id(v): k for k, region in enumerate(self.regions) for v in region.values}
         self.ends = {id(u.value) for u in rolled.outputs} | {id(u.value) for _, u in rolled.assigns}
-        self.updates = self._updates()
+        self.packed = self._packed()
+        self.packed_into = {id(target) for target, _ in self.packed.values()}
         self.merged = self._merged()
+        self.updates = self._updates()
         self.last = self._last_uses()
         self.run_all()
 
@@ -70,9 +74,13 @@ class Lowering:
 
     def root(self, value: Value) -> Value:
         """The value whose array another one looks at."""
-        while is_view(value) or (value.op is not None and value.op.name == "reshape"):
-            value = value.inputs[0].value
-        return value
+        while True:
+            if id(value) in self.packed:
+                value = self.packed[id(value)][0]
+            elif is_view(value) or (value.op is not None and value.op.name == "reshape"):
+                value = value.inputs[0].value
+            else:
+                return value
 
     def _last_uses(self) -> dict[int, int]:
         """The last region that reads the array of each value."""
@@ -113,6 +121,26 @@ class Lowering:
                     found.add(id(value))
         return found
 
+    def _packed(self) -> dict[int, tuple[Value, Any]]:
+        """Values that are only a part of a sum of parts: computed right where they belong."""
+        found: dict[int, tuple[Value, Any]] = {}
+        for value in self.rolled.values:
+            if value.kind != "sum" or not tiles(value, value.terms):
+                continue
+            for term in value.terms:
+                source, use = term.use.value, term.use
+                one = len(self.readers.get(id(source), ())) == 1 and id(source) not in self.ends
+                own = source.kind in ("op", "sum") and not is_view(source)
+                if source.op is not None and source.op.name in ("reshape", "contract"):
+                    own = False
+                steps = source.span == value.span and use.shift in (0, None)
+                if term.axis is not None:
+                    steps = False
+                free = source.before is None and source.after is None
+                if one and own and steps and free and source.dtype == value.dtype:
+                    found[id(source)] = (value, term.where)
+        return found
+
     def _merged(self) -> set[int]:
         """Products of each step that are only summed over time: one product computes the sum."""
         found = set()
@@ -135,6 +163,8 @@ class Lowering:
                 return True
             if is_view(reader) and self.needs_steps(reader, region):
                 return True
+        if id(value) in self.packed:
+            return self.needs_steps(self.packed[id(value)][0], region)
         return False
 
     # ---------------------------------------------------------------- arrays
@@ -144,6 +174,9 @@ class Lowering:
         key = id(value)
         if key in self.seen:
             return self.seen[key]
+        if key in self.packed:
+            target, where = self.packed[key]
+            return self.array(target)[where]
         if key in self.stored:
             return self.stored[key].full
         if value.kind in ("leaf", "constant"):
@@ -168,6 +201,9 @@ class Lowering:
 
     def at(self, value: Value, t: int) -> Array:
         """The array of one time step."""
+        if id(value) in self.packed:
+            target, where = self.packed[id(value)]
+            return self.at(target, t)[where]
         if value.kind == "unstack":
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
             assert value.span is not None
@@ -187,6 +223,9 @@ class Lowering:
     def rows(self, value: Value, span: Span) -> Array:
         """The arrays of several time steps as one, time first."""
         assert value.span is not None
+        if id(value) in self.packed:
+            target, where = self.packed[id(value)]
+            return self.rows(target, span)[(slice(None), *where)]
         first, steps = span.first, span.steps
         if value.kind == "unstack":
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
@@ -225,7 +264,14 @@ class Lowering:
     # ---------------------------------------------------------------- room for results
 
     def room(self, value: Value, like: list[Array], region: Region) -> None:
-        """Find a place for a value; in the place of one that nobody reads any more if it fits."""
+        """Find a place for all steps of a value."""
+        if id(value) in self.packed:
+            target = self.packed[id(value)][0]
+            if id(target) not in self.stored:
+                self.room(target, like, region)
+            return
+        if id(value) in self.stored:  # a part of it came first
+            return
         if value.span is None:
             order = self.order(value, like)
             block = self.pool.take(prod(value.shape) * value.dtype.itemsize)
@@ -265,6 +311,8 @@ class Lowering:
 
     def scratch(self, value: Value) -> None:
         """Room for one step of a value that nothing reads later."""
+        if id(value) in self.packed:
+            return
         block = self.pool.take(prod(value.shape) * value.dtype.itemsize)
         full = shaped(block, value.shape, value.dtype, tuple(range(len(value.shape))))
         self.stored[id(value)] = Stored(full, None, block)
@@ -327,12 +375,16 @@ class Lowering:
     def in_place(self, value: Value, inputs: list[Any], k: int) -> bool:
         """Take over the array of an operand that is read here for the last time."""
         name = value.op.name if value.op is not None else ""
+        if id(value) in self.packed:
+            return False
         if name not in ELEMENTWISE or value.before is not None or value.after is not None:
             return False
         for use, array in zip(value.inputs, inputs, strict=True):
             source = use.value
             key = id(source)
             if key not in self.stored or self.last.get(key) != k or use.step is not None:
+                continue
+            if key in self.packed_into:
                 continue
             stored = self.stored[key]
             if source.before is not None or source.after is not None or use.shift:
@@ -424,6 +476,4 @@ class Lowering:
 
     def sum(self, value: Value, out: Array, batch: bool) -> None:
         """The terms of a sum, added up in ``out``."""
-        from tinygradrnn.compiler.sums import lower_sum
-
         lower_sum(self, value, out, batch)

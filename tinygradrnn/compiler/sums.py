@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tinygradrnn.compiler.kernels import product
+from tinygradrnn.compiler.kernels import flat, product, reduce
+from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Span, Term, Value
 from tinygradrnn.compiler.views import aligned
-from tinygradrnn.ops import add_part
+from tinygradrnn.ops import Hole, add_part
 from tinygradrnn.recording import Array
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
         low.emit(low.xp.copyto, out, 0)
         started = True
     for term in parts:
+        if id(term.use.value) in low.packed:
+            continue
         part(low, value, term, out, batch, started)
 
 
@@ -71,7 +74,7 @@ def total(low: Lowering, value: Value, term: Term, out: Array, started: bool) ->
         ]
         product(low, target, x, g)
     else:
-        low.emit(partial(low.xp.sum, axis=0, out=target), low.rows(source, span))
+        reduce(low, "sum", low.rows(source, span), (0,), target)
     if started:
         low.emit(low.xp.add, out, target, out)
     return True
@@ -110,6 +113,8 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         add(low, out[where], x, started)
         return
     x = read(low, term, value, batch)
+    if term.arrays and add_rows(low, term, out, x):
+        return
     if term.arrays:
         arrays = [low.operand(use) for use in term.arrays]
         low.emit(partial(scatter, out, term.where, arrays), x)
@@ -117,6 +122,33 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
     where = term.where
     assert where is not None
     add(low, out[(slice(None), *where) if batch else where], x, started)
+
+
+MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix
+
+
+def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
+    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
+    ids_leaf = term.arrays[0].value.leaf
+    if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
+        return False
+    ids = low.operand(term.arrays[0])
+    rows = flat(x)
+    if out.shape[0] > MOST_ROWS or rows is None or ids.ndim != x.ndim - 1:
+        return False
+    xp = low.xp
+    ordered = ids.transpose(order_of(x)[:-1])
+    count = rows.shape[0]
+    one_hot = low.temporary((count, out.shape[0]), out.dtype)
+    listed = low.temporary(ordered.shape, "int64")
+    first = xp.arange(count).reshape(ordered.shape) * out.shape[0]
+    low.emit(xp.add, ordered, first, listed)
+    low.emit(xp.copyto, one_hot, 0)
+    low.emit(one_hot.reshape(-1).__setitem__, listed.reshape(-1), 1)
+    result = low.temporary(out.shape, out.dtype)
+    low.emit(xp.dot, one_hot.T, rows, result)
+    low.emit(xp.add, out, result, out)
+    return True
 
 
 def scatter(out: Array, where: Any, arrays: list[Array], x: Array) -> None:

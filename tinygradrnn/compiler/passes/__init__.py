@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tinygradrnn.compiler.passes.simplify import aliases, common, constants, invariants
+from tinygradrnn.compiler.passes.embedding import fold_embedding
+from tinygradrnn.compiler.passes.regroup import factor, regroup
+from tinygradrnn.compiler.passes.simplify import (
+    aliases,
+    common,
+    constants,
+    invariants,
+    sums_of_scattered,
+)
 from tinygradrnn.compiler.values import Rolled
 
-PASSES: tuple[Callable[[Rolled], int], ...] = (aliases, invariants, constants, common)
+PASSES: tuple[Callable[[Rolled], int], ...] = (
+    aliases,
+    invariants,
+    sums_of_scattered,
+    constants,
+    common,
+    fold_embedding,
+    factor,
+    regroup,
+)
 
 
 class Report(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.rolling import ordered
+from tinygradrnn.ops import reshape
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
 
 SAME = ("detach",)
@@ -128,6 +129,23 @@ def invariants(rolled: Rolled) -> int:
 def plain(use: Use) -> bool:
     """Whether what is read is the same at every step."""
     return use.shift is None and use.step is None and use.span is None
+
+
+def sums_of_scattered(rolled: Rolled) -> int:
+    """The sum along the axis that numbers were scattered on is these numbers."""
+    count = 0
+    for value in rolled.values:
+        if value.op is None or value.op.name != "sum" or value.kind != "op":
+            continue
+        source = value.inputs[0].value
+        axis = value.settings.get("axis")
+        last = axis == -1 or axis == len(source.shape) - 1
+        if source.op is None or source.op.name != "scatter" or not last:
+            continue
+        value.op, value.inputs = reshape, [composed(value.inputs[0], source.inputs[0])]
+        value.settings = {"shape": value.shape}
+        count += 1
+    return count
 
 
 def constants(rolled: Rolled) -> int:
