@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
 import numpy as np
 
 from tinygradrnn.backend import backend_of
-from tinygradrnn.gradients import ancestors, grad
-from tinygradrnn.recording import Array, Leaf, Node, Place, Within
+from tinygradrnn.gradients import ancestors, grad, recorded
+from tinygradrnn.ops import NonFiniteError, Op, Part
+from tinygradrnn.ops.base import lines, user_line
+from tinygradrnn.recording import Array, Leaf, Node, Place, Watch, Within
 from tinygradrnn.tensors import Tensor
 
 STEP = {2: 1e-2, 4: 1e-3, 8: 1e-6}  # by the bytes of the dtype
@@ -36,8 +38,17 @@ class debug(Within):
 
     Inside the block every operation checks its result and keeps the line of the program that
     recorded it: NaN raises :class:`NonFiniteError` with that line, the scope and the time step,
-    forward or backward, and an error in backward shows the line of the forward operation. Slow.
+    forward or backward, and an error in backward shows the line of the forward operation. A page
+    made by ``step_through`` shows the lines too. Slow.
+
+    Parameters
+    ----------
+    check : bool
+        False: only keep the lines.
     """
+
+    def __init__(self, check: bool = True) -> None:
+        self.watch = _Check() if check else _KeepLines()
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -49,7 +60,40 @@ class debug(Within):
 
     def _place(self, before: Place) -> Place:
         b = before
-        return Place(b.scope, b.cell, b.timestep, b.origin, b.recording, True)
+        return Place(b.scope, b.cell, b.timestep, b.origin, b.recording, self.watch, b.equations)
+
+
+class _KeepLines(Watch):
+    def result(
+        self, op: Op, inputs: Sequence[Node], settings: Mapping[str, Any], node: Node
+    ) -> None:
+        node.lines = lines()
+
+
+class _Check(_KeepLines):
+    def result(
+        self, op: Op, inputs: Sequence[Node], settings: Mapping[str, Any], node: Node
+    ) -> None:
+        super().result(op, inputs, settings, node)
+        if wrong := _what_is_wrong(node.value):
+            raise NonFiniteError(
+                f"{wrong} in the result of {op.name} ({node.place.describe()}), at {node.line}"
+            )
+
+    def term(self, node: Node, term: Any) -> None:
+        values = term.values if isinstance(term, Part) else term
+        if wrong := _what_is_wrong(values.data if isinstance(values, Tensor) else values):
+            raise NonFiniteError(
+                f"{wrong} in the gradient of {recorded(node)}, asked for at {user_line()}"
+            )
+
+
+def _what_is_wrong(array: Array) -> str | None:
+    """NaN, or else infinity, if a float array holds any."""
+    xp = backend_of(array).xp
+    if array.dtype.kind != "f" or bool(xp.isfinite(array).all()):
+        return None
+    return "NaN" if bool(xp.isnan(array).any()) else "infinity"
 
 
 def check_gradients(f: Callable[..., Any], *inputs: Tensor, order: int = 1, seed: int = 0) -> None:

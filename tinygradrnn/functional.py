@@ -265,8 +265,7 @@ def nll_loss(
         0,
         classes - 1,
         lambda low, high: (
-            f"targets hold classes from {low} to {high}; "
-            f"the scores have classes 0 to {classes - 1}"
+            f"targets hold classes from {low} to {high}; the scores have classes 0 to {classes - 1}"
         ),
     )
     return _reduced(-ops.pick(log_probs, targets), mask, reduction)
@@ -375,9 +374,7 @@ def _check_ids(ids: Tensor, count: int, what: str, those: str) -> None:
         ids,
         0,
         count - 1,
-        lambda low, high: (
-            f"{what}: ids hold values from {low} to {high}; {those} 0 to {count - 1}"
-        ),
+        lambda low, high: f"{what}: ids hold values from {low} to {high}; {those} 0 to {count - 1}",
     )
 
 

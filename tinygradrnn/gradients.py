@@ -20,7 +20,6 @@ from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
 from tinygradrnn.ops import Part
-from tinygradrnn.ops.base import user_line, what_is_wrong
 from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -77,7 +76,7 @@ def walk(
     for node, seed in seeds.items():
         ledger.add(node, seed)
     add, take, records = ledger.add, ledger.take, ledger.records
-    debugging = state.place.debugging
+    watch = state.place.watch
     for node in reversed(nodes):
         gradient = take(node)
         if gradient is None:
@@ -104,8 +103,8 @@ def walk(
                         term = rule(gradient, out, *arguments, **settings)
                         if type(term) is not Part and term.shape != source.value.shape:
                             term = fitted(term, source)
-                    if debugging:
-                        refuse_nonfinite(term, node)
+                    if watch is not None:
+                        watch.term(node, term)
                     add(source, term)
                     sent.append(term)
             except StaleGraphError:
@@ -150,17 +149,6 @@ def stale(node: Node, leaf: Node) -> str:
         "graph would be wrong. Compute the loss again after changing a parameter "
         "(optimizer.step()); cut off a state that was carried over from before by nn.detach(state)"
     )
-
-
-def refuse_nonfinite(term: Any, node: Node) -> None:
-    """Under ``debug()``: raise if a gradient holds NaN or infinity."""
-    values = term.values if isinstance(term, Part) else term
-    array = values.data if isinstance(values, Tensor) else values
-    if not bool(backend_of(array).xp.isfinite(array).all()):
-        raise ops.NonFiniteError(
-            f"{what_is_wrong(array)} in the gradient of {recorded(node)}, "
-            f"asked for at {user_line()}"
-        )
 
 
 # -------------------------------------------------------------------- what users call

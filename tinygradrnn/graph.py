@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +117,32 @@ class Graph:
         )
 
     @cached_property
+    def layers(self) -> dict[Node, int]:
+        """For each node of a recurrent layer's time step which layer it is, counted from 0."""
+        return recurrent_layers(self.nodes)
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """The recurrent layers by the path of their cell in the model, ``"rnn.layers.0.cell"``.
+
+        The type of the cell where its weights have no path; numbered where it runs again.
+        """
+        paths: list[list[str]] = []
+        for node, layer in self.layers.items():
+            while len(paths) <= layer:
+                paths.append([])
+            for source in node.inputs:
+                held = source.handle if isinstance(source, Leaf) else None
+                if path := getattr(held, "path", None):
+                    paths[layer].append(path)
+        kinds = {layer: (node.cell or ("",))[-1] for node, layer in self.layers.items()}
+        names = [_common(found) or kinds[layer] for layer, found in enumerate(paths)]
+        return tuple(
+            name if name not in names[:n] else f"{name} ({names[:n].count(name) + 1})"
+            for n, name in enumerate(names)
+        )
+
+    @cached_property
     def families(self) -> dict[Node, Family]:
         """For each node the place in the program that makes its like at every time step.
 
@@ -214,3 +241,35 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
 
 def _host(node: Node) -> np.ndarray[Any, Any]:
     return to_host(node.value) if hasattr(node.value, "shape") else np.asarray(node.value)
+
+
+def recurrent_layers(nodes: Iterable[Node]) -> dict[Node, int]:
+    """Number the recurrent layers, for each node in one: a cell that starts over is another one.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+        In recorded order.
+    """
+    found: dict[Node, int] = {}
+    latest: dict[tuple[str, ...], tuple[int, set[int], int]] = {}
+    count = 0
+    for node in nodes:
+        cell, label = node.cell, node.timestep
+        if cell is None or label is None:
+            continue
+        current, visited, layer = latest.get(cell, (label, set(), -1))
+        if layer < 0 or (label != current and label in visited):
+            visited, layer = set(), count
+            count += 1
+        visited.add(label)
+        latest[cell] = (label, visited, layer)
+        found[node] = layer
+    return found
+
+
+def _common(paths: Sequence[str]) -> str:
+    """The path of the module that holds parameters: what their own paths begin with."""
+    modules = [path.split(".")[:-1] for path in paths]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*modules, strict=False))
+    return ".".join(parts[0] for parts in shared)

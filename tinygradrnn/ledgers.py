@@ -85,9 +85,9 @@ class RecordingLedger:
 def beside(node: Node, argument: int | None) -> Place:
     """The place of a backward node: that of the forward node it comes from."""
     here = node.place
-    return Place(
-        here.scope, here.cell, here.timestep, (node, argument), True, state.place.debugging
-    )
+    origin = (node, argument)
+    watch = state.place.watch
+    return Place(here.scope, here.cell, here.timestep, origin, True, watch, here.equations)
 
 
 Ledger = ArrayLedger | RecordingLedger

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,11 +37,15 @@ class Place:
     origin : (Node, int or None) or None
         For a node of a backward graph: the forward node it comes from and the argument whose
         gradient it computes (None where the gradients of several uses are summed).
-    recording, debugging : bool
-        Whether nodes are recorded, and whether ``debug()`` is on.
+    recording : bool
+        Whether nodes are recorded.
+    watch : Watch or None
+        Who looks on: ``debug()``, for one.
+    equations : mapping of str to str or None
+        What the cell whose step is running computes, see :class:`~tinygradrnn.nn.Cell`.
     """
 
-    __slots__ = ("cell", "debugging", "origin", "recording", "scope", "timestep")
+    __slots__ = ("cell", "equations", "origin", "recording", "scope", "timestep", "watch")
 
     def __init__(
         self,
@@ -50,14 +54,16 @@ class Place:
         timestep: int | None = None,
         origin: tuple[Node, int | None] | None = None,
         recording: bool = True,
-        debugging: bool = False,
+        watch: Watch | None = None,
+        equations: Mapping[str, str] | None = None,
     ) -> None:
         self.scope = scope
         self.cell = cell
         self.timestep = timestep
         self.origin = origin
         self.recording = recording
-        self.debugging = debugging
+        self.watch = watch
+        self.equations = equations
 
     def describe(self) -> str:
         """Say the place in words, for messages: ``scope encoder/forget gate, time step 3``."""
@@ -111,6 +117,18 @@ class Recorder(Protocol):
         """Something that Python does at each call, before anything is computed."""
 
 
+class Watch:
+    """Looks on while operations run inside a block."""
+
+    def result(
+        self, op: Op, inputs: Sequence[Node], settings: Mapping[str, Any], node: Node
+    ) -> None:
+        """After an operation, whether or not it was recorded: ``node`` holds its result."""
+
+    def term(self, node: Node, term: Any) -> None:
+        """After a gradient rule of a node gave the term that is sent to an input."""
+
+
 class _State(threading.local):
     """What each thread has of its own: where it stands, and where it comes back to."""
 
@@ -148,13 +166,14 @@ class Node:
         Whether a gradient flows into it.
     order : int
         When it was recorded; inputs come before their readers.
-    line : str or None
-        Under ``debug()``: the line of the user's program that recorded it.
+    lines : (str, str) or None
+        Under ``debug()``: the line that the operation is written in, which may be one of a cell of
+        this package, and the line of the user's program that recorded it.
     """
 
     __slots__ = (
         "inputs",
-        "line",
+        "lines",
         "name",
         "operation",
         "order",
@@ -183,7 +202,7 @@ class Node:
         self.requires_grad = requires_grad
         self.order = tick()
         self.name: str | None = None
-        self.line: str | None = None
+        self.lines: tuple[str, str] | None = None
 
     @property
     def op(self) -> str:
@@ -206,6 +225,11 @@ class Node:
     @property
     def timestep(self) -> int | None:
         return self.place.timestep
+
+    @property
+    def line(self) -> str | None:
+        """Under ``debug()``: the line of the user's program that recorded it."""
+        return self.lines and self.lines[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -305,16 +329,28 @@ class scope(Within):
 
     def _place(self, before: Place) -> Place:
         b = before
-        return Place((*b.scope, self.name), b.cell, b.timestep, b.origin, b.recording, b.debugging)
+        names = (*b.scope, self.name)
+        return Place(names, b.cell, b.timestep, b.origin, b.recording, b.watch, b.equations)
 
 
 class cell_scope(scope):
-    """A scope that is one recurrent layer: pictures at level ``"cell"`` draw a box a step."""
+    """A scope that is one recurrent layer: pictures at level ``"cell"`` draw a box a step.
+
+    Parameters
+    ----------
+    name : str
+    equations : mapping of str to str, optional
+        What the layer's cell computes, to be shown beside a step.
+    """
+
+    def __init__(self, name: str, equations: Mapping[str, str] | None = None) -> None:
+        super().__init__(name)
+        self.equations = equations
 
     def _place(self, before: Place) -> Place:
         b = before
         names = (*b.scope, self.name)
-        return Place(names, names, b.timestep, b.origin, b.recording, b.debugging)
+        return Place(names, names, b.timestep, b.origin, b.recording, b.watch, self.equations)
 
 
 class timestep(Within):
@@ -333,7 +369,7 @@ class timestep(Within):
 
     def _place(self, before: Place) -> Place:
         b = before
-        return Place(b.scope, b.cell, self.t, b.origin, b.recording, b.debugging)
+        return Place(b.scope, b.cell, self.t, b.origin, b.recording, b.watch, b.equations)
 
 
 class no_grad(Within):
@@ -341,7 +377,7 @@ class no_grad(Within):
 
     def _place(self, before: Place) -> Place:
         b = before
-        return Place(b.scope, b.cell, b.timestep, b.origin, False, b.debugging)
+        return Place(b.scope, b.cell, b.timestep, b.origin, False, b.watch, b.equations)
 
 
 class at(Within):

@@ -26,5 +26,5 @@ def states_of(cell, x, start=None):
 
 
 def check_png(figure, path):
-    figure.savefig(path)
+    figure.savefig(path, dpi=50)
     assert path.read_bytes().startswith(b"\x89PNG")

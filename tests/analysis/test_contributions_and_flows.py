@@ -194,9 +194,18 @@ def test_plots_of_gradients(elman, tmp_path):
     flow = analysis.gradient_flow(losses[-1])
     figure = flow.plot()
     check_png(figure, tmp_path / "flow.png")
-    assert [line.get_label() for line in figure.axes[0].lines] == list(flow.parameters)
+    rows = [[text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes[:2]]
+    assert rows == [["s"], list(flow.parameters)]
     history = analysis.GradientHistory()
     for loss in losses[-2:]:
         history.record(loss)
     check_png(history.plot(), tmp_path / "history.png")
-    check_png(analysis.gradient_flow((readout.W**2).sum()).plot(), tmp_path / "empty.png")
+    check_png(history.plot("time"), tmp_path / "over_time.png")
+    with pytest.raises(ValueError, match="over must be 'training' or 'time', got 'layers'"):
+        history.plot("layers")
+    timeless = analysis.GradientHistory()
+    with pytest.raises(ValueError, match=r"no parameter is read in a time step.*\.totals holds"):
+        timeless.record((readout.W**2).sum()).plot()
+    check_png(timeless.plot(), tmp_path / "timeless.png")
+    with pytest.raises(ValueError, match=r"in a time step; plot\('training'\) needs none"):
+        timeless.plot("time")

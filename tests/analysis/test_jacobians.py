@@ -200,11 +200,21 @@ def test_plots_of_jacobians(x, tmp_path):
     assert jacobians.singular_values().shape == (B, T, H)
     check_png(jacobians.plot(), tmp_path / "jacobians.png")
     check_png(analysis.state_jacobians(cell, None, x[0]).plot(), tmp_path / "single.png")
-    figure = analysis.jacobian_products(cell, None, x).plot()
+    products = analysis.jacobian_products(cell, None, x)
+    figure = products.plot()
     check_png(figure, tmp_path / "products.png")
-    pairs, distances = figure.axes[:2]
-    heat = pairs.images[0].get_array()
-    assert heat.mask.tolist() == np.triu(np.ones((T + 1, T + 1)), 1).astype(bool).tolist()
-    (line,) = [line for line in distances.lines if line.get_color() == "tab:red"]
-    assert line.get_ydata()[-1] == pytest.approx(analysis.gradient_bound(cell) ** T)
+    measured, bound, distances = figure.axes[:3]
+    above = np.triu(np.ones((T + 1, T + 1)), 1).astype(bool)
+    power = float(analysis.gradient_bound(cell))
+    t, k = np.indices(above.shape)
+    for axes, expected in ((measured, products.norms.max(axis=0)), (bound, power ** (t - k))):
+        shown = axes.images[0].get_array()
+        np.testing.assert_array_equal(shown.mask, above)
+        np.testing.assert_allclose(shown.compressed(), expected[~above], rtol=1e-12)
+    assert measured.images[0].norm is bound.images[0].norm
+    (line,) = [line for line in distances.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(line.get_ydata(), power ** np.arange(T + 1))
+    assert len(analysis.jacobian_products(nn.LSTMCell(N_IN, H), None, x).plot().axes) == 3
+    compared = analysis.jacobian_products(nn.LSTMCell(N_IN, H), None, x).plot(bound=0.5)
+    assert compared.axes[1].images[0].get_array()[5, 2] == 0.5**3
     check_png(analysis.jacobian_products(Forgetful(), None, x).plot(), tmp_path / "zeros.png")

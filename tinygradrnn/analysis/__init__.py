@@ -1,14 +1,16 @@
 """Vanishing and exploding gradients, measured: numbers first, ``.plot()`` second."""
 
+from tinygradrnn.analysis.characters import CharacterTable
 from tinygradrnn.analysis.contributions import (
     ContributionTable,
     contribution_table,
 )
 from tinygradrnn.analysis.flows import (
     GradientFlow,
-    GradientHistory,
     gradient_flow,
 )
+from tinygradrnn.analysis.gates import GateActivity, gate_activity
+from tinygradrnn.analysis.histories import GradientHistory
 from tinygradrnn.analysis.jacobians import (
     GradientBound,
     JacobianProducts,
@@ -23,11 +25,14 @@ from tinygradrnn.analysis.recurrences import (
 )
 from tinygradrnn.analysis.surfaces import (
     LossSurface,
+    descent_path,
     loss_surface,
 )
 
 __all__ = [
+    "CharacterTable",
     "ContributionTable",
+    "GateActivity",
     "GradientBound",
     "GradientFlow",
     "GradientHistory",
@@ -36,6 +41,8 @@ __all__ = [
     "ScalarRecurrence",
     "StateJacobians",
     "contribution_table",
+    "descent_path",
+    "gate_activity",
     "gradient_bound",
     "gradient_flow",
     "jacobian_products",

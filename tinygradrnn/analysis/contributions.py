@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygradrnn import functional as F
-from tinygradrnn.analysis.results import Numbers, Result, heat_map, new_figure
+from tinygradrnn.analysis.plots import (
+    explain_hatches,
+    heat_map,
+    new_figure,
+    tick_labels,
+    write_numbers,
+)
+from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.graph import Graph
 from tinygradrnn.tensors import Tensor
 
@@ -27,6 +34,8 @@ class ContributionTable(Result):
         ``terms[t − 1, k − 1]`` = term(t, k), of the parameter's shape.
     norms : ndarray (T, K)
         ‖term(t, k)‖.
+    reached : ndarray of bool (T, K)
+        Whether L_t depends on the use at k at all: a norm of 0 may be a term of exactly 0, or none.
     steps : tuple of int or None
         The labels k of the columns, ascending; a first one of None: uses outside any time step.
     name : str
@@ -35,6 +44,7 @@ class ContributionTable(Result):
 
     terms: Numbers
     norms: Numbers
+    reached: Numbers
     steps: tuple[int | None, ...]
     name: str
 
@@ -58,17 +68,19 @@ class ContributionTable(Result):
         return np.asarray(self.terms.sum(axis=(0, 1)))
 
     def plot(self) -> Figure:
-        """The norms as a heat map, losses downwards and uses to the right."""
-        figure = new_figure(6, 5)
-        axes = figure.subplots()
+        """The norms as a heat map, losses downwards, uses to the right; blank where no term is."""
         rows, columns = self.norms.shape
-        heat_map(axes, self.norms, r"$\log_{10} \|\mathrm{term}(t, k)\|$")
-        axes.set(title=f"∂L/∂{self.name}", xlabel="k, the use", ylabel="t, the loss")
-        every = 1 + columns // 20
-        labels = ["outside" if k is None else str(k) for k in self.steps]
-        axes.set_xticks(range(0, columns, every), labels[::every])
-        every = 1 + rows // 20
-        axes.set_yticks(range(0, rows, every), [str(t + 1) for t in range(0, rows, every)])
+        figure = new_figure(
+            min(3.5 + 0.45 * max(columns, 6), 12), min(2.5 + 0.35 * max(rows, 6), 10)
+        )
+        axes = figure.subplots()
+        image = heat_map(axes, self.norms, blank=~self.reached)
+        axes.set(title=f"terms of ∂L/∂{self.name}", xlabel="$k$, the use", ylabel="$t$, the loss")
+        tick_labels(axes.xaxis, ["outside" if k is None else str(k) for k in self.steps])
+        tick_labels(axes.yaxis, [str(t + 1) for t in range(rows)])
+        figure.colorbar(image, ax=axes, label=r"$\|\mathrm{term}(t, k)\|$, log scale")
+        explain_hatches(figure, [self.norms[self.reached]], "not a number")
+        write_numbers(axes, image, self.norms, ~self.reached)
         return figure
 
 
@@ -108,4 +120,5 @@ def contribution_table(losses: Sequence[Tensor] | Tensor, parameter: Tensor) -> 
     nothing = np.zeros(leaf.shape, leaf.value.dtype)
     terms = np.array([[row.get(step, nothing) for step in steps] for row in rows])
     norms = np.linalg.norm(terms.reshape(*terms.shape[:2], -1).astype("float64"), axis=-1)
-    return ContributionTable(terms, norms, steps, leaf.name or "W")
+    reached = np.array([[step in row for step in steps] for row in rows])
+    return ContributionTable(terms, norms, reached, steps, leaf.name or "W")

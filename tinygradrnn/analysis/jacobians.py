@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygradrnn import functional as F
-from tinygradrnn.analysis.results import Numbers, Result, heat_map, new_figure, whole_numbers
+from tinygradrnn.analysis.plots import (
+    INK,
+    MUTED,
+    explain_hatches,
+    heat_map,
+    log_scale,
+    new_figure,
+    tick_labels,
+    whole_numbers,
+    write_numbers,
+)
+from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.gradients import grad
@@ -21,6 +32,7 @@ from tinygradrnn.recording import Leaf, Place, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STEEPEST = {F.tanh: 1.0, F.sigmoid: 0.25, F.relu: 1.0, F.linear: 1.0}
@@ -93,10 +105,14 @@ class StateJacobians(Result):
         values = values.reshape(-1, *values.shape[-2:])
         t = np.arange(1, values.shape[1] + 1)
         for sequence in values:
-            axes.plot(t, sequence, ".", color="tab:blue", alpha=0.5, markersize=4)
-        axes.plot(t, values[..., 0].max(axis=0), color="tab:red", label="largest")
-        axes.axhline(1, color="gray", linewidth=0.8)
-        axes.set(xlabel="$t$", ylabel=r"singular values of $\partial s_t/\partial s_{t-1}$")
+            axes.plot(t, sequence, "o", color="#8a93a8", markersize=2.5)
+        axes.plot(t, values[..., 0].max(axis=0), "-s", color=INK, markersize=4, label="largest")
+        axes.axhline(
+            1, color=MUTED, linestyle="--", linewidth=1, label="1: neither grows nor falls"
+        )
+        axes.set(
+            xlabel="time step $t$", ylabel=r"singular values of $\partial s_t/\partial s_{t-1}$"
+        )
         axes.set_ylim(bottom=0)
         axes.legend()
         whole_numbers(axes, x=True)
@@ -122,30 +138,70 @@ class JacobianProducts(Result):
     def main(self) -> Numbers:
         return self.norms
 
-    def plot(self) -> Figure:
-        """The norms of all pairs (of a batch, the largest), and against t − k with the bound."""
+    def plot(self, bound: float | None = None) -> Figure:
+        """The norms of all pairs k ≤ t, those of the bound beside them, and both against t − k.
+
+        The two triangles have one scale of colours. Of a batch they show the largest norm.
+
+        Parameters
+        ----------
+        bound : float, optional
+            β_W β_f: :func:`gradient_bound` of the cell, or another number to compare with. By
+            default that of the cell, where it has one.
+        """
+        bound = self.bound if bound is None else bound
         size = self.norms.shape[-1]
         norms = self.norms.reshape(-1, size, size)
-        figure = new_figure(10, 4)
-        left, right = figure.subplots(1, 2)
+        t, k = np.indices((size, size))
+        above = k > t
         norm = r"\|\partial s_t/\partial s_k\|"
-        heat_map(left, norms.max(axis=0), rf"$\log_{{10}} {norm}$")
-        left.set(xlabel="$k$", ylabel="$t$")
-        whole_numbers(left, x=True, y=True)
-        t, k = np.tril_indices(size)
-        for sequence in norms:
-            right.plot(t - k, sequence[t, k], ".", color="tab:blue", alpha=0.4, markersize=4)
-        if self.bound is not None:
-            apart = np.arange(size)
-            label = rf"$(\beta_W \beta_f)^{{t-k}}$, $\beta_W \beta_f$ = {float(self.bound):.4g}"
+        triangles = [(f"measured: ${norm}$", norms.max(axis=0))]
+        if bound is not None:
             with np.errstate(over="ignore"):
-                right.plot(apart, self.bound**apart, color="tab:red", label=label)
-            right.legend()
-        if norms[:, t, k].all():
-            right.set_yscale("log")
-        right.set(xlabel="$t - k$", ylabel=f"${norm}$")
-        whole_numbers(right, x=True)
+                powers = np.where(above, 0.0, float(bound) ** np.maximum(t - k, 0))
+            triangles.append((r"bound: $(\beta_W \beta_f)^{t-k}$", powers))
+        figure = new_figure(5 + 4.6 * len(triangles), 4.6)
+        *left, right = figure.subplots(1, len(triangles) + 1)
+        shown = [values[~above] for _, values in triangles]
+        scale = log_scale(*shown)
+        images = []
+        for axes, (title, values) in zip(left, triangles, strict=True):
+            images.append(heat_map(axes, values, scale, blank=above))
+            axes.set_title(title, fontsize=10, loc="left")
+            axes.set(xlabel="$k$", ylabel="$t$")
+            for axis in (axes.xaxis, axes.yaxis):
+                tick_labels(axis, [str(step) for step in range(size)], most=11)
+        figure.colorbar(images[0], ax=left, label="norm, log scale")
+        self._against_distance(right, norms, bound)
+        explain_hatches(figure, shown, "not a number")
+        for axes, image, (_, values) in zip(left, images, triangles, strict=True):
+            write_numbers(axes, image, values, above)
         return figure
+
+    def _against_distance(self, axes: Axes, norms: Numbers, bound: float | None) -> None:
+        size = norms.shape[-1]
+        t, k = np.tril_indices(size)
+        pairs = norms[:, t, k]
+        apart = np.broadcast_to(t - k, pairs.shape)
+        kept = pairs > 0
+        axes.plot(apart[kept], pairs[kept], "o", color="#8a93a8", markersize=3, label="a pair")
+        if bound is not None:
+            label = rf"$(\beta_W \beta_f)^{{t-k}}$, $\beta_W \beta_f$ = {float(bound):.4g}"
+            with np.errstate(over="ignore"):
+                powers = float(bound) ** np.arange(size)
+            axes.plot(np.where(powers > 0, powers, np.nan), "--", color=INK, label=label)
+        if not kept.all():
+            none = np.unique(apart[~kept])
+            rug = axes.get_xaxis_transform()
+            label = "exactly 0"
+            axes.plot(none, 0 * none + 0.02, "x", color=INK, transform=rug, label=label)
+        axes.set_yscale("log")
+        axes.set_title(
+            r"$\|\partial s_t/\partial s_k\|$ against the distance", fontsize=10, loc="left"
+        )
+        axes.set_xlabel("$t - k$, steps")
+        axes.legend(fontsize=8)
+        whole_numbers(axes, x=True)
 
 
 def state_jacobians(cell: Any, states: State, inputs: TensorLike) -> StateJacobians:
@@ -246,7 +302,7 @@ def _matrices(cell: Any, states: State, inputs: TensorLike) -> tuple[Numbers, bo
     if single:
         x = x.reshape(1, *x.shape)
     check_input(cell, x, ("B", "T", "F"))
-    with at(Place(debugging=state.place.debugging)):  # recording, also inside no_grad()
+    with at(Place(watch=state.place.watch)):  # recording, also inside no_grad()
         found = [
             _step_jacobian(cell, entering, F.unstacked(x, t, axis=1))
             for t, entering in enumerate(_entering(cell, states, x))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygradrnn.analysis.results import Numbers, Result, new_figure
+from tinygradrnn.analysis.plots import line_styles, new_figure
+from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import timestep
 from tinygradrnn.tensors import Tensor, tensor
@@ -48,10 +49,11 @@ class ScalarRecurrence(Result):
         """|y_t| over t, down to 1e-10, and that of other recurrences for comparison."""
         figure = new_figure(7, 4)
         axes = figure.subplots()
-        for each in (self, *others):
+        styles = line_styles(1 + len(others), len(self.y))
+        for each, style in zip((self, *others), styles, strict=True):
             size = np.abs(each.y)
             label = rf"w = {each.w.item():g}, $\partial y_T/\partial w$ = {each.gradient:.4g}"
-            axes.plot(np.where(size > 1e-10, size, np.nan), label=label)
+            axes.plot(np.where(size > 1e-10, size, np.nan), label=label, **style)
         axes.set(xlabel="$t$", ylabel="$|y_t|$", yscale="log")
         axes.legend()
         return figure

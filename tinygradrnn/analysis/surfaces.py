@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinygradrnn.analysis.results import Numbers, Result, new_figure
+from tinygradrnn.analysis.plots import COLOURS, INK, MUTED, PALE, new_figure
+from tinygradrnn.analysis.results import Numbers, Result
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
+from tinygradrnn.gradients import grad
 from tinygradrnn.recording import Array, no_grad
 from tinygradrnn.tensors import Tensor
 
@@ -45,7 +47,12 @@ class LossSurface(Result):
     def main(self) -> Numbers:
         return self.losses
 
-    def plot(self, kind: Literal["contour", "surface"] = "contour", log: bool = False) -> Figure:
+    def plot(
+        self,
+        kind: Literal["contour", "surface"] = "contour",
+        log: bool = False,
+        path: TensorLike = None,
+    ) -> Figure:
         """Contours from above with a cross where the parameters stand, or the surface in 3-D.
 
         Parameters
@@ -53,27 +60,59 @@ class LossSurface(Result):
         kind : "contour" or "surface"
         log : bool
             log₁₀ of the loss: for surfaces with cliffs.
+        path : (N + 1, 2), optional
+            Points to join by a line, from a circle to a square: :func:`descent_path`.
         """
         if kind not in ("contour", "surface"):
             raise ValueError(f"kind must be 'contour' or 'surface', got {kind!r}")
-        figure = new_figure(6, 5)
+        if path is not None:
+            path = np.asarray(path, dtype="float64")
+            if path.ndim != 2 or path.shape[1] != 2:
+                raise ValueError(f"path must be points (N, 2) on the two axes, got {path.shape}")
         shown = np.isfinite(self.losses) & ((self.losses > 0) | (not log))
         values = np.where(shown, self.losses, np.nan)
-        label = "loss"
+        label = "loss $L$"
         if log:
-            values, label = np.log10(values), r"$\log_{10}$ loss"
-        labels = {"xlabel": self.names[0], "ylabel": self.names[1]}
+            values, label = np.log10(values), r"$\log_{10} L$"
+        figure = new_figure(7, 5.2)
         if kind == "surface":
-            solid: Any = figure.add_subplot(projection="3d")
-            solid.plot_surface(*np.meshgrid(self.xs, self.ys), values.T, cmap="viridis")
-            solid.set(zlabel=label, **labels)
-            return figure
-        axes = figure.subplots()
-        levels = axes.contourf(self.xs, self.ys, np.ma.masked_invalid(values).T, levels=30)
-        figure.colorbar(levels, ax=axes, label=label)
-        axes.plot(*self.here, "+", color="red", markersize=12, markeredgewidth=2)
-        axes.set(xlim=(min(self.xs), max(self.xs)), ylim=(min(self.ys), max(self.ys)), **labels)
+            self._solid(figure, values, label)
+        else:
+            self._contours(figure, values, label, path)
         return figure
+
+    def _solid(self, figure: Figure, values: Numbers, label: str) -> None:
+        axes: Any = figure.add_subplot(projection="3d")
+        grid = np.meshgrid(self.xs, self.ys)
+        look = {"cmap": COLOURS, "edgecolor": INK, "linewidth": 0.15, "rcount": 60, "ccount": 60}
+        solid = axes.plot_surface(*grid, values.T, **look)
+        axes.set_xlabel(self.names[0], labelpad=8)
+        axes.set_ylabel(self.names[1], labelpad=8)
+        figure.colorbar(solid, ax=axes, label=label, shrink=0.7, pad=0.1)
+
+    def _contours(self, figure: Figure, values: Numbers, label: str, path: Any) -> None:
+        from matplotlib.patheffects import withStroke
+
+        axes = figure.subplots()
+        seen = np.ma.masked_invalid(values).T
+        axes.set_facecolor(PALE)
+        filled = axes.contourf(self.xs, self.ys, seen, levels=30, cmap=COLOURS)
+        lines = axes.contour(self.xs, self.ys, seen, levels=8, colors=INK, linewidths=0.6)
+        halo = [withStroke(linewidth=2.5, foreground="white")]
+        for text in axes.clabel(lines, fontsize=7, fmt="%.3g"):
+            text.set_path_effects(halo)  # type: ignore[arg-type]
+        figure.colorbar(filled, ax=axes, label=label)
+        strong: dict[str, Any] = {"color": INK, "path_effects": halo, "linestyle": "none"}
+        axes.plot(*self.here, "+", markersize=13, markeredgewidth=2, label="here", **strong)
+        if path is not None:
+            along = {**strong, "linestyle": "-", "marker": "." if len(path) <= 200 else ""}
+            axes.plot(*path.T, linewidth=1.2, markersize=4, label="descent", **along)
+            edge: dict[str, Any] = {"markersize": 8, "markeredgecolor": INK, "linestyle": "none"}
+            axes.plot(*path[0], marker="o", color="white", label="its start", **edge)
+            axes.plot(*path[-1], marker="s", color=MUTED, label="its end", **edge)
+        axes.legend(fontsize=8)
+        axes.set(xlim=(min(self.xs), max(self.xs)), ylim=(min(self.ys), max(self.ys)))
+        axes.set(xlabel=self.names[0], ylabel=self.names[1])
 
 
 def loss_surface(
@@ -110,23 +149,94 @@ def loss_surface(
     along = np.linspace(-1, 1, 41)
     xs = x + along if xs is None else np.asarray(xs, dtype="float64")
     ys = y + along if ys is None else np.asarray(ys, dtype="float64")
-    leaves = {tensor.node: tensor.data for tensor in (*one, *two)}
-    steps = [{tensor.node: d for tensor, d in direction.items()} for direction in (one, two)]
     losses = np.empty((len(xs), len(ys)))
-    try:
-        with no_grad(), np.errstate(all="ignore"):
-            for i, j in np.ndindex(losses.shape):
-                for leaf, before in leaves.items():
-                    moved = before
-                    for step, distance in zip(steps, (xs[i] - x, ys[j] - y), strict=True):
-                        if leaf in step:
-                            moved = moved + float(distance) * step[leaf]
-                    leaf.value = backend_of(before).asarray(moved)
-                losses[i, j] = float(f())
-    finally:
-        for leaf, before in leaves.items():
-            leaf.value = before
+    with _Moved(one, two) as moved, no_grad(), np.errstate(all="ignore"):
+        for i, j in np.ndindex(losses.shape):
+            moved.to(xs[i] - x, ys[j] - y)
+            losses[i, j] = float(f())
     return LossSurface(losses, xs, ys, (x, y), (first_name, second_name))
+
+
+def descent_path(
+    f: Callable[[], Tensor],
+    first: Direction,
+    second: Direction,
+    *,
+    learning_rate: float,
+    steps: int = 100,
+    start: tuple[float, float] | None = None,
+    clip: float | None = None,
+) -> Numbers:
+    """Where gradient descent on two coordinates goes: a path to lay over their loss surface.
+
+    p ← p − η g, with p = (α, β) the two coordinates of :func:`loss_surface` and g = ∂L/∂p, or
+    g · clip / ‖g‖ where ‖g‖ is above ``clip``: at a cliff the one step leaps out of the valley, the
+    other one stays near it (note set 004, after Pascanu et al. 2013).
+
+    Parameters
+    ----------
+    f, first, second
+        As of :func:`loss_surface`; f must give a Tensor.
+    learning_rate : float
+        η.
+    steps : int
+    start : (float, float), optional
+        Where to begin; by default where the parameters stand.
+    clip : float, optional
+        The largest norm of g.
+
+    Returns
+    -------
+    ndarray (N + 1, 2)
+        The points, N = ``steps`` or fewer: it ends where the loss or the gradient is not finite.
+        The parameters are put back.
+    """
+    one, x, _ = _direction(first, "α")
+    two, y, _ = _direction(second, "β")
+    here = np.array([x, y])
+    points = [np.array(here if start is None else start, dtype="float64")]
+    leaves = list(dict.fromkeys([*one, *two]))
+    with _Moved(one, two) as moved, np.errstate(all="ignore"):
+        for _ in range(steps):
+            moved.to(*(points[-1] - here))
+            slopes = dict(zip(leaves, grad(f(), leaves), strict=True))
+            g = np.array(
+                [
+                    sum(float((slopes[leaf].data * d).sum()) for leaf, d in direction.items())
+                    for direction in (one, two)
+                ]
+            )
+            size = np.linalg.norm(g)
+            if not np.isfinite(size):
+                break
+            if clip is not None and size > clip:
+                g *= clip / size
+            points.append(points[-1] - learning_rate * g)
+    return np.array(points)
+
+
+class _Moved:
+    """Parameters moved along two directions, and put back where they stood at the end."""
+
+    def __init__(self, *directions: dict[Tensor, Array]) -> None:
+        self.before = {tensor.node: tensor.data for one in directions for tensor in one}
+        self.steps = [{tensor.node: d for tensor, d in one.items()} for one in directions]
+
+    def to(self, *distances: float) -> None:
+        """Go so far along each direction from where the parameters stood."""
+        for leaf, before in self.before.items():
+            moved = before
+            for step, distance in zip(self.steps, distances, strict=True):
+                if leaf in step:
+                    moved = moved + float(distance) * step[leaf]
+            leaf.value = backend_of(before).asarray(moved)
+
+    def __enter__(self) -> _Moved:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for leaf, before in self.before.items():
+            leaf.value = before
 
 
 def _direction(axis: Direction, letter: str) -> tuple[dict[Tensor, Array], float, str]:

@@ -123,9 +123,11 @@ def flat(x: Array) -> Array | None:
         return None
     ordered = x.transpose(order)
     result = ordered.reshape(-1, x.shape[-1])
-    same = result.__array_interface__["data"] == x.__array_interface__["data"] if hasattr(
-        x, "__array_interface__"
-    ) else result.data.ptr == x.data.ptr
+    same = (
+        result.__array_interface__["data"] == x.__array_interface__["data"]
+        if hasattr(x, "__array_interface__")
+        else result.data.ptr == x.data.ptr
+    )
     return result if same else None
 
 
@@ -284,9 +286,7 @@ def scatter(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
     return True
 
 
-def flat_positions(
-    low: Lowering, value: Value, x: Array, ids: Array, size: int
-) -> Array | None:
+def flat_positions(low: Lowering, value: Value, x: Array, ids: Array, size: int) -> Array | None:
     """Where in the memory of an array the elements at ids along its last axis are."""
     order = order_of(x)
     filled = x.transpose(order).flags.c_contiguous and order[-1] == x.ndim - 1

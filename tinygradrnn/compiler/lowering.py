@@ -111,9 +111,10 @@ class Lowering:
         for leaf, use in self.rolled.assigns:
             value = use.value
             name = value.op.name if value.op is not None else ""
-            alone = id(value) not in self.readers and sum(
-                u.value is value for u in self.rolled.outputs
-            ) == 0
+            alone = (
+                id(value) not in self.readers
+                and sum(u.value is value for u in self.rolled.outputs) == 0
+            )
             others = {id(self.root(s)) for s in value.sources()} - {id(leaf)}
             same = value.shape == leaf.shape and value.dtype == leaf.dtype
             if name in ("add", "subtract", "multiply") and alone and same:
@@ -321,7 +322,9 @@ class Lowering:
         """Room that is needed during one value only."""
         block = self.pool.take(prod(shape) * np.dtype(dtype).itemsize)
         self.borrowed.append(block)
-        order = order_of(like) if like is not None and like.ndim == len(shape) else range(len(shape))
+        order = (
+            order_of(like) if like is not None and like.ndim == len(shape) else range(len(shape))
+        )
         return shaped(block, shape, np.dtype(dtype), tuple(order))
 
     # ---------------------------------------------------------------- regions
@@ -427,7 +430,9 @@ class Lowering:
         beside = [u.value.dtype for u in reader.inputs if not u.value.is_number]
         floats = [d for d in beside if d.kind == "f"]
         if number.kind == "leaf" or floats:
-            return self.number(number, max(floats, key=lambda d: d.itemsize) if floats else reader.dtype)
+            return self.number(
+                number, max(floats, key=lambda d: d.itemsize) if floats else reader.dtype
+            )
         return number.data
 
     def compute(self, value: Value, out: Array, inputs: list[Any], batch: bool) -> None:

@@ -22,7 +22,9 @@ class Plan:
         for leaf in program.arguments:
             if leaf in by_leaf:
                 by_leaf[leaf].data = own(leaf.value, by_leaf[leaf], rolled, backend)
-        self.arguments = [by_leaf[leaf].data if leaf in by_leaf else None for leaf in program.arguments]
+        self.arguments = [
+            by_leaf[leaf].data if leaf in by_leaf else None for leaf in program.arguments
+        ]
         self.low = Lowering(rolled, backend, {c.leaf for c in program.checks if c.low >= 0})
         self.calls = self.low.calls
         self.outputs = [self.low.operand(use) for use in rolled.outputs]

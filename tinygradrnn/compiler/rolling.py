@@ -147,9 +147,7 @@ class _Roller:
             raise _Retry(failed)
         outputs = [self._read(node) for node in self.program.outputs]
         outputs += [self._read(node) for _, node in self.program.grads]
-        draws = [
-            (self._value(node), self.step.get(node)) for node in self.program.draws
-        ]
+        draws = [(self._value(node), self.step.get(node)) for node in self.program.draws]
         assigns = [(self._leaf(a.leaf), self._read(a.new)) for a in self.program.assigns]
         values = ordered([*(u.value for u in outputs), *(u.value for _, u in assigns)])
         mixed = self._mixed(values)

@@ -46,10 +46,7 @@ def loop(part: Sequence[Value]) -> Region:
     """A cycle as a loop over time."""
     inside = {id(value) for value in part}
     shifts = {
-        use.shift
-        for value in part
-        for use in value.uses()
-        if id(use.value) in inside and use.shift
+        use.shift for value in part for use in value.uses() if id(use.value) in inside and use.shift
     }
     spans = [value.span for value in part if value.span is not None]
     whole = Span(min(s.first for s in spans), max(s.last for s in spans))
@@ -61,9 +58,7 @@ def loop(part: Sequence[Value]) -> Region:
 def mixed_directions(part: Sequence[Value]) -> bool:
     """Whether a cycle reads both the step before and the one after: no order of steps would do."""
     inside = {id(value) for value in part}
-    shifts = [
-        use.shift for v in part for use in v.uses() if id(use.value) in inside and use.shift
-    ]
+    shifts = [use.shift for v in part for use in v.uses() if id(use.value) in inside and use.shift]
     return bool(shifts) and min(shifts) < 0 < max(shifts)
 
 

@@ -24,7 +24,9 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
     started = False
     plain = [term for term in whole if term.use.span is None]
     if len(plain) > 1:
-        low.emit(low.xp.add, read(low, plain[0], value, batch), read(low, plain[1], value, batch), out)
+        low.emit(
+            low.xp.add, read(low, plain[0], value, batch), read(low, plain[1], value, batch), out
+        )
         started = True
         plain = plain[2:]
     for term in plain:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.drawing.records import Step
+from tinygradrnn.graph import recurrent_layers
 from tinygradrnn.recording import Node
 
 Slot = tuple[Any, ...]  # its layer, and where it is within the step
@@ -56,7 +57,7 @@ class Reading:
             for position, source in enumerate(node.inputs):
                 self.readers[source].append((node, position))
         self.label = {n: n.timestep for n in nodes if n.timestep is not None}
-        self.group = self._groups()
+        self.group = recurrent_layers(nodes)
         self.slot: dict[Node, Slot] = {}
         self.states: dict[Slot, bool] = {}
         self.carried: dict[tuple[Slot, int], Slot] = {}
@@ -73,25 +74,7 @@ class Reading:
         self.steps = sorted(set(self.step.values()))
         self.same = self._find_same()
 
-    # ---------------------------------------------------------------- layers
-
-    def _groups(self) -> dict[Node, int]:
-        """Number the recurrent layers: a cell that starts over is another layer."""
-        found: dict[Node, int] = {}
-        latest: dict[tuple[str, ...], tuple[int, set[int], int]] = {}
-        count = 0
-        for node in self.nodes:
-            cell, label = node.cell, node.timestep
-            if cell is None or label is None:
-                continue
-            current, visited, group = latest.get(cell, (label, set(), -1))
-            if group < 0 or (label != current and label in visited):
-                visited, group = set(), count
-                count += 1
-            visited.add(label)
-            latest[cell] = (label, visited, group)
-            found[node] = group
-        return found
+    # ---------------------------------------------------------------- slots
 
     def _name_slots(self) -> None:
         """Match every step of a layer with its longest one.

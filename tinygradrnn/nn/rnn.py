@@ -11,7 +11,13 @@ from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
-from tinygradrnn.nn.cells.base import Cell, check_input, check_step, checked_state
+from tinygradrnn.nn.cells.base import (
+    Cell,
+    check_input,
+    check_step,
+    checked_state,
+    equations_of,
+)
 from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import Leaf, cell_scope, timestep
@@ -127,7 +133,8 @@ class RNN(Module):
         state = self._start(state, batch)
         ys: list[Any] = [None] * steps
         order = range(steps - 1, -1, -1) if backwards else range(steps)
-        with cell_scope(type(self.cell).__name__):
+        equations = equations_of(self.cell, backwards)
+        with cell_scope(type(self.cell).__name__, equations):
             dropped = self._mask(state)
             for t in order:
                 with timestep(t + 1):
@@ -145,10 +152,11 @@ class RNN(Module):
         y = self.cell.output(new)
         if t in (0, x.shape[1] - 1):  # the first step of either direction
             check_step(self.cell, state, new, y, x.shape[0])
+        name_nodes(new)
         if valid is not None and not (valid > t).all():
             new = map_state(lambda after, before: chosen(valid > t, after, before), new, state)
             y = chosen(valid > t, y, 0.0)
-        name_nodes(new)
+            name_nodes(new)
         return new, y
 
     def _start(self, state: State, batch: int) -> State:
@@ -181,7 +189,9 @@ class RNN(Module):
 def chosen(runs: np.ndarray[Any, Any], x: Tensor, otherwise: Tensor | float) -> Tensor:
     """``x`` where ``runs``, which has the first axes of x, holds; ``otherwise`` elsewhere."""
     column = runs.reshape(*runs.shape, *(1,) * (x.ndim - runs.ndim))
-    return ops.where(Tensor(Leaf(backend_of(x.node.value).asarray(column), name="running")), x, otherwise)
+    return ops.where(
+        Tensor(Leaf(backend_of(x.node.value).asarray(column), name="running")), x, otherwise
+    )
 
 
 def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:

@@ -20,6 +20,13 @@ Rule = Callable[..., Any]
 NUMBERS = frozenset((float, int, bool))
 FLOAT64 = np.dtype(np.float64)
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
+PLUMBING = tuple(  # what operations are called through, and not written in
+    PACKAGE + place.replace("/", os.sep)
+    for place in (
+        *("ops/", "recording.py", "arrays.py", "tensors.py", "functional.py", "gradients.py"),
+        *("checks.py", "nn/modules.py", "nn/states.py", "nn/cells/base.py"),
+    )
+)
 
 
 class NonFiniteError(FloatingPointError):
@@ -114,8 +121,8 @@ class Op:
             node = state.capture.record(self, inputs, settings, value)
         else:
             node = Leaf(value)
-        if place.debugging:
-            inspect(self, node, value)
+        if place.watch is not None:
+            place.watch.result(self, inputs, settings, node)
         return Tensor(node)
 
     def compute(
@@ -221,24 +228,24 @@ def describe(value: Array) -> str:
     return f"an array {value.shape}" if hasattr(value, "shape") else repr(value)
 
 
-def inspect(op: Op, node: Node, value: Array) -> None:
-    """Under ``debug()``: keep the user's line, and refuse NaN and infinity."""
-    node.line = user_line()
-    if value.dtype.kind == "f" and not bool(backend_of(value).xp.isfinite(value).all()):
-        raise NonFiniteError(
-            f"{what_is_wrong(value)} in the result of {op.name} ({node.place.describe()}), "
-            f"at {node.line}"
-        )
-
-
-def what_is_wrong(value: Array) -> str:
-    """Tell NaN from infinity."""
-    return "NaN" if bool(backend_of(value).xp.isnan(value).any()) else "infinity"
-
-
 def user_line() -> str:
     """``file:line`` of the innermost frame outside this package."""
+    return lines()[1]
+
+
+def lines() -> tuple[str, str]:
+    """``file:line`` of the frame that an operation is written in, and of the user's program.
+
+    The first may be a line of a cell of this package, the second is always outside it.
+    """
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    written = None
+    while True:
+        file = frame.f_code.co_filename
+        inside = file.startswith(PACKAGE)
+        if written is None and not (inside and file.startswith(PLUMBING)):
+            written = f"{file}:{frame.f_lineno}"
+        if not inside or frame.f_back is None:
+            user = f"{file}:{frame.f_lineno}"
+            return written or user, user
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygradrnn.analysis.plots import new_figure
 from tinygradrnn.training.progress import RECENT
 from tinygradrnn.training.settings import Settings
 from tinygradrnn.training.trainer import Record
@@ -29,14 +30,10 @@ def save_curves(
     paths : sequence of Path
         Where to write it; the suffix, ``.svg`` or ``.png``, says how.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
     steps = [record.step for record in records]
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 6)
     loss, norm = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
 
     training = [record.training for record in records]
@@ -66,10 +63,8 @@ def save_curves(
     norm.set_ylabel("gradient norm")
     norm.set_xlabel("step")
     norm.legend()
-    with rc_context({"svg.hashsalt": "tinygradrnn"}):  # the same picture gives the same file
-        for path in paths:
-            dated = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, dpi=120, metadata=dated)
+    for path in paths:
+        figure.savefig(path, dpi=120)
 
 
 def smoothed(values: Sequence[float], reach: int) -> np.ndarray:

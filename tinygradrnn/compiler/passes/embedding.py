@@ -117,9 +117,7 @@ def _fold_sum(
     small = _scattered(gradient, ids, lookup, step.settings["axis"], made)
     folded = Value("op", product.shape, product.dtype, None, contract)
     folded.inputs = [weight, Use(small)]
-    total.terms = [
-        Term(Use(folded)) if term.use.value is product else term for term in total.terms
-    ]
+    total.terms = [Term(Use(folded)) if term.use.value is product else term for term in total.terms]
 
 
 def _fold_gradient(

@@ -171,9 +171,7 @@ def factor(rolled: Rolled) -> int:
     return count
 
 
-def _scaled(
-    term: Term, readers: dict[int, list[tuple[Value, Use]]]
-) -> tuple[int, Value] | None:
+def _scaled(term: Term, readers: dict[int, list[tuple[Value, Use]]]) -> tuple[int, Value] | None:
     """A term that is a product, or minus one; the sign and the product."""
     sign, use = 1, term.use
     value = use.value

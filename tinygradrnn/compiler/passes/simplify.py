@@ -108,7 +108,9 @@ def invariants(rolled: Rolled) -> int:
         if uses and all(plain(use) or id(use.value) in fixed for use in uses):
             made = Value(value.kind, value.shape, value.dtype, None, value.op)
             made.settings, made.name = value.settings, value.name
-            made.inputs = [Use(fixed[id(u.value)].value) if id(u.value) in fixed else u for u in value.inputs]
+            made.inputs = [
+                Use(fixed[id(u.value)].value) if id(u.value) in fixed else u for u in value.inputs
+            ]
             made.terms = [
                 term._replace(
                     use=Use(fixed[id(term.use.value)].value)
@@ -154,7 +156,9 @@ def constants(rolled: Rolled) -> int:
     for value in rolled.values:
         if value.kind != "op" or value.span is not None or not value.inputs:
             continue
-        if not all(plain(u) and u.value.kind == "constant" and u.value.span is None for u in value.inputs):
+        if not all(
+            plain(u) and u.value.kind == "constant" and u.value.span is None for u in value.inputs
+        ):
             continue
         assert value.op is not None
         result = value.op.compute([u.value.data for u in value.inputs], value.settings)
@@ -171,7 +175,11 @@ def common(rolled: Rolled) -> int:
         seen: dict[Any, Value] = {}
         new: dict[int, Use] = {}
         for value in rolled.values:
-            if value.kind in ("leaf", "random") or value.before is not None or value.after is not None:
+            if (
+                value.kind in ("leaf", "random")
+                or value.before is not None
+                or value.after is not None
+            ):
                 continue
             key = key_of(value)
             if key is None:
@@ -201,5 +209,13 @@ def key_of(value: Value) -> Any:
     if len(terms) != len(value.terms):
         return None
     name = value.op.name if value.op is not None else value.kind
-    return (value.kind, name, value.shape, value.dtype.str, value.span, uses, terms, repr(value.settings))
-
+    return (
+        value.kind,
+        name,
+        value.shape,
+        value.dtype.str,
+        value.span,
+        uses,
+        terms,
+        repr(value.settings),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tinygradrnn.arrays import TensorLike
@@ -26,9 +27,15 @@ class Cell(Module):
     ----------
     input_size : int or None
         F, if the cell knows it: then wrong inputs get a clear message.
+    equations : dict of str to str
+        What a step computes, line by line, for the page that ``step_through`` writes; may be left
+        out. The key ties a line to the nodes that compute it: the name of a scope that is opened
+        in ``transition`` or ``output``, or of a tensor or a part of the state. For example
+        ``{"forget gate": "f_t = σ(x_t @ W_xf + b_f)", "s": "s_t = f_t ⊙ s_{t−1}"}``.
     """
 
     input_size: int | None = None
+    equations: Mapping[str, str] = MappingProxyType({})
 
     def transition(self, state: State, x: Tensor) -> State:
         """R: the next state from the state and the input (B, F)."""
@@ -104,6 +111,28 @@ def check_step(cell: Any, before: State, after: State, y: Any, batch: int) -> No
             f"{type(cell).__name__}: output gave {describe(y)}, expected a tensor whose first "
             f"axis is the batch of {batch}"
         )
+
+
+def equations_of(cell: Any, backwards: bool) -> dict[str, str]:
+    """The lines that a cell gives for its step; one that runs backwards comes from step t + 1."""
+    lines = getattr(cell, "equations", {})
+    if not isinstance(lines, Mapping):
+        raise TypeError(
+            f"{type(cell).__name__}.equations must be a dict of the name of a scope or a tensor to "
+            f"a line of text, got {type(lines).__name__}"
+        )
+    return {key: line.replace("t−1", "t+1") if backwards else line for key, line in lines.items()}
+
+
+def affine(*products: str, bias: str | None) -> str:
+    """The sum of products and a bias, as a line of :attr:`Cell.equations` writes it."""
+    return " + ".join([*products, *([bias] if bias else [])])
+
+
+def applied(activation: str, to: str) -> str:
+    """An activation, as a line of :attr:`Cell.equations` writes it."""
+    sign = {"sigmoid": "σ", "relu": "ReLU"}.get(activation, activation)
+    return to if activation == "linear" else f"{sign}({to})"
 
 
 class GatedCell(Cell):

@@ -78,6 +78,18 @@ class ClockworkCell(Cell):
         reads = block[:, None] >= block
         self.W_s = Parameter(initialisers.orthogonal((hidden_size, hidden_size)) * reads)
         self.b = Parameter(initialisers.zeros((hidden_size,)))
+        self.equations = self._equations()
+
+    def _equations(self) -> dict[str, str]:
+        lines = {}
+        for k, period in enumerate(self.periods, 1):
+            a = f"x_t @ W_x[{k}] + s_{{t−1}}[{k}:] @ W_s[{k}:, {k}] + b[{k}]"
+            line = f"s_t[{k}] = tanh({a}) if {period} divides n, else s_{{t−1}}[{k}]"
+            lines[f"block {k} (period {period})"] = lines[f"block {k} holds"] = line
+        blocks = " ; ".join(f"s_t[{k}]" for k, _ in enumerate(self.periods, 1))
+        lines["s"] = f"s_t = [{blocks}]"
+        lines["clock"] = "n = how many steps were read before"
+        return lines
 
     def transition(self, state: ClockworkState, x: Tensor) -> ClockworkState:
         """R: the next s (B, H), and the clock."""

@@ -62,11 +62,33 @@ class DeepElmanCell(Cell):
         self.b = Parameter(initialisers.zeros((H,)))
         self.transition_map = [Linear(H, H) for _ in range(transition_layers - 1)]
         self.output_map = [Linear(H, H) for _ in range(output_layers - 1)]
+        self.equations = self._equations()
+
+    def _equations(self) -> dict[str, str]:
+        lines = {}
+
+        def chain(layers: Sequence[Linear], what: str, u: str, names: str, last: str) -> str:
+            for k, _ in enumerate(layers):
+                linear = f"{u} @ {what}_map[{k}].W + {what}_map[{k}].b"
+                u = f"{last if last and k == len(layers) - 1 else f'{names}{k + 1}'}_t"
+                lines[f"{what} layer {k + 1}"] = f"{u} = tanh({linear})"
+            return u
+
+        read = chain(self.input_map, "input", "x_t", "u", "")
+        first = "v" if self.transition_map else "s"
+        lines[first] = f"{first}_t = tanh({read} @ W_x + s_{{t−1}} @ W_s + b)"
+        chain(self.transition_map, "transition", "v_t", "v", "s")
+        if not self.output_map:
+            lines["y"] = "y_t = s_t"
+        chain(self.output_map, "output", "s_t", "o", "y")
+        return lines
 
     def transition(self, state: Tensor, x: Tensor) -> Tensor:
         """R: (B, H) from (B, H) and (B, F)."""
         x = self._through(self.input_map, "input layer", x)
         s = F.tanh(x @ self.W_x + state @ self.W_s + self.b)
+        if self.transition_map:
+            s.name = "v"
         return self._through(self.transition_map, "transition layer", s)
 
     def output(self, state: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygradrnn.nn import initialisers
-from tinygradrnn.nn.cells.base import Cell
+from tinygradrnn.nn.cells.base import Cell, affine, applied
 from tinygradrnn.nn.layers import activation_named, positive
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.tensors import Tensor
@@ -49,6 +49,8 @@ class ElmanCell(Cell):
         self.W_x = Parameter(initialisers.glorot((input_size, hidden_size)))
         self.W_s = Parameter(initialisers.initialiser(init)((hidden_size, hidden_size)))
         self.b = Parameter(initialisers.zeros((hidden_size,))) if bias else None
+        a = affine("x_t @ W_x", "s_{t−1} @ W_s", bias="b" if bias else None)
+        self.equations = {"s": f"s_t = {applied(activation, a)}", "y": "y_t = s_t"}
 
     def transition(self, state: Tensor, x: Tensor) -> Tensor:
         """R: (B, H) from (B, H) and (B, F)."""

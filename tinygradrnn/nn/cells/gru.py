@@ -6,7 +6,7 @@ from typing import Literal
 
 from tinygradrnn import functional as F
 from tinygradrnn.nn import initialisers
-from tinygradrnn.nn.cells.base import GatedCell, gate
+from tinygradrnn.nn.cells.base import GatedCell, affine, gate
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.tensors import Tensor
@@ -73,6 +73,25 @@ class GRUCell(GatedCell):
         self.b = Parameter(initialisers.zeros((3 * H,))) if bias else None
         self.b_sg = Parameter(initialisers.zeros((H,))) if bias and reset == "after" else None
         self.views = self.name_views(W_x="zrg", W_s="zr", b="zrg")
+        self.equations = self._equations(bias)
+
+    def _equations(self, bias: bool) -> dict[str, str]:
+        def line(letter: str, seen: str) -> str:
+            a = affine(f"x_t @ W_x{letter}", seen, bias=f"b_{letter}" if bias else None)
+            return f"{letter}_t = {'tanh' if letter == 'g' else 'σ'}({a})"
+
+        seen = "(r_t ⊙ s_{t−1}) @ W_sg"
+        if self.reset == "after":
+            product = affine("s_{t−1} @ W_sg", bias="b_sg" if bias else None)
+            seen = f"r_t ⊙ ({product})"
+        old, new = ("(1 − z_t)", "z_t") if self.update == "candidate" else ("z_t", "(1 − z_t)")
+        return {
+            "update gate": line("z", "s_{t−1} @ W_sz"),
+            "reset gate": line("r", "s_{t−1} @ W_sr"),
+            "candidate": line("g", seen),
+            "s": f"s_t = {old} ⊙ s_{{t−1}} + {new} ⊙ g_t",
+            "y": "y_t = s_t",
+        }
 
     def transition(self, state: Tensor, x: Tensor) -> Tensor:
         """R: (B, H) from (B, H) and (B, F)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygradrnn.nn import initialisers
-from tinygradrnn.nn.cells.base import Cell, gate
+from tinygradrnn.nn.cells.base import Cell, affine, applied, gate
 from tinygradrnn.nn.layers import activation_named, positive
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.tensors import Tensor
@@ -62,20 +62,26 @@ class JordanCell(Cell):
         self.b = Parameter(initialisers.zeros((hidden_size,))) if bias else None
         self.V = Parameter(initialisers.glorot((hidden_size, output_size)))
         self.c = Parameter(initialisers.zeros((output_size,))) if bias else None
+        a = affine("x_t @ W_x", "y_{t−1} @ W_y", bias="b" if bias else None)
+        o = affine("h_t @ V", bias="c" if bias else None)
+        self.equations = {
+            "hidden layer": f"h_t = {applied(activation, a)}",
+            "output layer": f"y_t = {applied(output_activation, o)}",
+        }
 
     def transition(self, state: Tensor, x: Tensor) -> Tensor:
         """R: y_t (B, O) from y_{t−1} (B, O) and x (B, F)."""
 
-        def affine(product: Tensor, bias: Parameter | None) -> Tensor:
+        def plus(product: Tensor, bias: Parameter | None) -> Tensor:
             return product if bias is None else product + bias
 
         h = gate(
             "hidden layer",
             "h",
             self.activation,
-            lambda: affine(x @ self.W_x + state @ self.W_y, self.b),
+            lambda: plus(x @ self.W_x + state @ self.W_y, self.b),
         )
-        return gate("output layer", "y", self.output_activation, lambda: affine(h @ self.V, self.c))
+        return gate("output layer", "y", self.output_activation, lambda: plus(h @ self.V, self.c))
 
     def initial_state(self, batch: int) -> Tensor:
         """Zeros (B, O)."""

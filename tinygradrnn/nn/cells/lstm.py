@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygradrnn import functional as F
 from tinygradrnn.nn import initialisers
-from tinygradrnn.nn.cells.base import GatedCell, gate
+from tinygradrnn.nn.cells.base import GatedCell, affine, applied, gate
 from tinygradrnn.nn.layers import activation_named, positive
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.tensors import Tensor
@@ -90,6 +90,26 @@ class LSTMCell(GatedCell):
             self.p_f = Parameter(initialisers.zeros((H,)))
             self.p_o = Parameter(initialisers.zeros((H,)))
         self.views = self.name_views(W_x=self.letters, W_h=self.letters, b=self.letters)
+        self.equations = self._equations(activation, bias)
+
+    def _equations(self, activation: str, bias: bool) -> dict[str, str]:
+        def line(letter: str, activation: str, *memory: str) -> str:
+            products = [f"x_t @ W_x{letter}", f"h_{{t−1}} @ W_h{letter}"]
+            products += [f"p_{letter} ⊙ {c}" for c in memory if self.peephole]
+            a = affine(*products, bias=f"b_{letter}" if bias else None)
+            return f"{letter}_t = {applied(activation, a)}"
+
+        own_gate = {} if self.coupled else {"input gate": line("i", "sigmoid", "c_{t−1}")}
+        return {
+            **own_gate,
+            "forget gate": line("f", "sigmoid", "c_{t−1}"),
+            **({"input gate": "i_t = 1 − f_t"} if self.coupled else {}),
+            "candidate": line("g", activation),
+            "c": "c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t",
+            "output gate": line("o", "sigmoid", "c_t"),
+            "h": f"h_t = o_t ⊙ {applied(activation, 'c_t')}",
+            "y": "y_t = h_t",
+        }
 
     def transition(self, state: LSTMState, x: Tensor) -> LSTMState:
         """R: the next (h, c), each (B, H)."""

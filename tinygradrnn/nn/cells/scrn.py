@@ -77,11 +77,25 @@ class SCRNCell(Cell):
         self.b = Parameter(initialisers.zeros((hidden_size,)))
         start = np.full(context_size, log(0.95 / 0.05), np.float32)
         self.beta = Parameter(start) if learned else None
+        fixed = self.fixed_alpha
+        keep, write = "α ⊙", "(1 − α) ⊙"
+        if fixed is not None:
+            keep, write = f"{fixed:g} ·", f"{1 - fixed:g} ·"
+        self.equations = {
+            **({"α": "α = σ(β)"} if learned else {}),
+            "context": f"s_t = {keep} s_{{t−1}} + {write} (x_t @ B)",
+            "hidden layer": "h_t = σ(s_t @ P + x_t @ A + h_{t−1} @ R + b)",
+            "y": "y_t = [h_t ; s_t]",
+        }
 
     @property
     def alpha(self) -> Tensor | float:
         """α: the number, or σ(β) (C,)."""
-        return F.sigmoid(self.beta) if self.fixed_alpha is None else self.fixed_alpha
+        if self.fixed_alpha is not None:
+            return self.fixed_alpha
+        alpha = F.sigmoid(self.beta)
+        alpha.name = "α"
+        return alpha
 
     def transition(self, state: SCRNState, x: Tensor) -> SCRNState:
         """R: the next h (B, H) and s (B, C)."""
@@ -95,7 +109,9 @@ class SCRNCell(Cell):
 
     def output(self, state: SCRNState) -> Tensor:
         """O: (B, H + C)."""
-        return F.concatenate(state, axis=-1)
+        y = F.concatenate(state, axis=-1)
+        y.name = "y"
+        return y
 
     def initial_state(self, batch: int) -> SCRNState:
         """Zeros (B, H) and (B, C)."""
