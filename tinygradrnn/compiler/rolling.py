@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygradrnn.compiler.capture import Program, reachable
-from tinygradrnn.compiler.values import ZERO, Rolled, Shape, Span, Term, Use, Value
+from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
-from tinygradrnn.ops.indexing import Hole
 from tinygradrnn.recording import Leaf, Node
 
 Key = tuple[Any, ...]

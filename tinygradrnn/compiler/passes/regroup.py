@@ -135,7 +135,7 @@ def _pair(like: Value, name: str, first: Use, second: Use) -> Value:
 
 
 def factor(rolled: Rolled) -> int:
-    """g a − g b is computed as g (a − b) where a − b is known before the loop."""
+    """G a − g b is computed as g (a − b) where a − b is known before the loop."""
     from tinygradrnn.ops import multiply, subtract
 
     count = 0

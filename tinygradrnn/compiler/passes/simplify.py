@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.rolling import ordered
-from tinygradrnn.ops import reshape
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
+from tinygradrnn.ops import reshape
 
 SAME = ("detach",)
 
