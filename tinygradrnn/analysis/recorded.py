@@ -133,7 +133,7 @@ def _recording(model: Any) -> Iterator[None]:
             leaf.requires_grad = True
         if training:
             model.eval()
-        with at(Place(debugging=current.place.debugging)):
+        with at(Place(watch=current.place.watch)):
             yield
     finally:
         for leaf in frozen:

@@ -7,7 +7,7 @@ from call to call is a constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
-from tinygradrnn.recording import Array, Leaf, Node, state, tick
+from tinygradrnn.recording import Array, Leaf, Node, Place, Watch, at, state, tick
 from tinygradrnn.tensors import Tensor
 
 
@@ -78,6 +78,8 @@ class Program:
         Gradients that are left in ``.grad``.
     graded : dict of Leaf to bool
         Whether there was something in ``.grad`` that was added to.
+    ordinals : dict of Node to int
+        Which of the equal operations of its scope and time step each is.
     """
 
     began: int = 0
@@ -93,9 +95,10 @@ class Program:
     host: list[Callable[[], None]] = field(default_factory=list)
     grads: list[tuple[Leaf, Node]] = field(default_factory=list)
     graded: dict[Leaf, bool] = field(default_factory=dict)
+    ordinals: dict[Node, int] = field(default_factory=dict)
 
 
-class Capture:
+class Capture(Watch):
     """Listens while a function runs; see :class:`tinygradrnn.recording.Recorder`."""
 
     def __init__(self, arguments: Sequence[Leaf]) -> None:
@@ -105,7 +108,14 @@ class Capture:
         self.held_at: dict[tuple[int, str], Tensor] = {}
         self.used: set[Leaf] = set()  # gradients that an optimiser has read
         self.touched: dict[Leaf, None] = {}  # parameters whose .grad was added to
+        self.counted: dict[tuple[Any, ...], int] = {}
         self.cleared: set[Leaf] = set()  # parameters whose .grad was assigned
+
+    def result(
+        self, op: Op, inputs: Sequence[Node], settings: Mapping[str, Any], node: Node
+    ) -> None:
+        key = (node.scope, op.name, node.timestep)
+        self.program.ordinals[node] = self.counted[key] = self.counted.get(key, -1) + 1
 
     def changes(self, node: Node) -> bool:
         """Whether a value may be another one at the next call."""
@@ -259,10 +269,18 @@ def capturing(arguments: Sequence[Leaf]) -> Iterator[Capture]:
     """While the block runs, everything is written down."""
     if state.capture is not None:
         raise CaptureError("a compiled function was called inside another one; compile the outer")
+    if state.place.watch is not None:
+        raise CaptureError(
+            "a compiled function was called under tg.debug(); call the function itself there: "
+            "step.function(...)"
+        )
     capture = Capture(arguments)
+    here = state.place
+    place = Place(here.scope, here.cell, here.timestep, None, here.recording, capture)
     state.capture = capture
     try:
-        yield capture
+        with at(place):
+            yield capture
     finally:
         state.capture = None
 

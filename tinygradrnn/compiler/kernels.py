@@ -243,7 +243,7 @@ def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batc
 def stack(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     axis = value.settings["axis"] % len(value.shape) + batch
     for position, x in enumerate(inputs):
-        low.emit(low.xp.copyto, out[(slice(None),) * axis + (position,)], x)
+        low.emit(low.xp.copyto, out[(slice(None),) * axis + (position, ...)], x)
     return True
 
 

@@ -12,7 +12,7 @@ from tinygradrnn.compiler.kernels import ELEMENTWISE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum, tiles
-from tinygradrnn.compiler.values import ZERO, Rolled, Span, Use, Value
+from tinygradrnn.compiler.values import Rolled, Span, Use, Value
 from tinygradrnn.compiler.views import aligned, is_view, look, through
 from tinygradrnn.plugins import Backend
 from tinygradrnn.recording import Array, Leaf
@@ -208,14 +208,14 @@ class Lowering:
         if value.kind == "unstack":
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
             assert value.span is not None
-            return source[value.settings["offset"] + t - value.span.first]
+            return source[value.settings["offset"] + t - value.span.first, ...]
         if value.kind == "constant":
             assert value.span is not None
-            return value.data[t - value.span.first]
+            return value.data[t - value.span.first, ...]
         if is_view(value):
             return look(value, self.at_step(value.inputs[0], t), self.xp, batch=False)
         stored = self.stored[id(value)]
-        return stored.full if stored.base is None else stored.full[t - stored.base]
+        return stored.full if stored.base is None else stored.full[t - stored.base, ...]
 
     def at_step(self, use: Use, t: int) -> Array:
         """What step t of a value reads."""
@@ -279,19 +279,15 @@ class Lowering:
             full = shaped(block, value.shape, value.dtype, order)
             self.stored[id(value)] = Stored(full, None, block)
             return
-        extra = (value.before is not None) + (value.after is not None)
-        steps = value.span.steps + extra
+        steps = value.span.steps + value.lead + value.trail
         block = self.pool.take(steps * prod(value.shape) * value.dtype.itemsize)
         shape = (steps, *value.shape)
         full = shaped(block, shape, value.dtype, tuple(range(len(shape))))
-        base = value.span.first - (value.before is not None)
-        self.stored[id(value)] = Stored(full, base, block)
-        for end, slot in ((value.before, 0), (value.after, steps - 1)):
-            if end is ZERO:
-                self.emit(self.xp.copyto, full[slot], 0)
-            elif end is not None:
-                assert isinstance(end, Value)
-                self.emit(self.xp.copyto, full[slot], self.array(end))
+        self.stored[id(value)] = Stored(full, value.span.first - value.lead, block)
+        outer = ((value.before, full[: value.lead]), (value.after, full[steps - value.trail :]))
+        for end, slots in outer:
+            if end is not None:
+                self.emit(self.xp.copyto, slots, self.array(end) if isinstance(end, Value) else 0)
 
     def order(self, value: Value, like: list[Array]) -> Order:
         """How the axes of a value without a span lie in memory."""
@@ -335,11 +331,20 @@ class Lowering:
     def run_all(self) -> None:
         """All regions, then the new values of parameters."""
         self.borrowed: list[Array] = []
-        late = []
+        self.drawn: list[tuple[Array | None, Value]] = []
+        for region in self.regions:  # what is drawn is drawn before everything else
+            if region.values[0].kind == "random":
+                self.room(region.values[0], [], region)
+        for value, step in self.rolled.draws:
+            if id(value) not in self.stored:
+                self.drawn.append((None, value))
+            else:
+                place = self.array(value) if step is None else self.at(value, step)
+                self.drawn.append((place, value))
         for k, region in enumerate(self.regions):
             self.sections.append((region, len(self.calls)))
             if id(region.values[0]) in self.updates:
-                late.append(region.values[0])
+                pass  # a new value of a parameter: at the end
             elif region.steps is None:
                 self.run_value(region.values[0], region, k)
             else:
@@ -357,10 +362,9 @@ class Lowering:
 
     def run_value(self, value: Value, region: Region, k: int) -> None:
         """One value, all of its steps at once."""
-        if value.kind in ("leaf", "constant") or is_view(value) or id(value) in self.merged:
+        if value.kind in ("leaf", "constant", "random") or is_view(value):
             return
-        if value.kind == "random":
-            self.room(value, [], region)
+        if id(value) in self.merged:
             return
         if value.op is not None and value.op.name == "reshape" and self.viewed(value):
             return

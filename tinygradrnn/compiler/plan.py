@@ -37,9 +37,10 @@ class Plan:
             action()
         for number, value in self.low.refresh:
             number[...] = self.program.numbers[value.leaf]()
-        for value, step in self.rolled.draws:
-            out = self.low.array(value) if step is None else self.low.at(value, step)
-            out[...] = value.op.forward(self.low.xp, **value.settings)
+        for place, value in self.low.drawn:
+            drawn = value.op.forward(self.low.xp, **value.settings)
+            if place is not None:
+                place[...] = self.backend.asarray(drawn)
         with np.errstate(over="ignore"):
             for function, arguments_ in self.calls:
                 function(*arguments_)

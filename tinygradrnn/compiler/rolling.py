@@ -30,7 +30,7 @@ def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
     ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
     nodes = reachable([*ends, *program.draws])
-    families = group(nodes)
+    families = group(nodes, program.ordinals)
     alone: set[int] = set()
     while True:
         try:
@@ -59,7 +59,7 @@ def time_of(node: Node, found: dict[Node, int | None]) -> int | None:
     return None
 
 
-def group(nodes: Sequence[Node]) -> list[dict[int, Node]]:
+def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
     """The nodes that are made by the same place of the program at several time steps, by step."""
     step: dict[Node, int | None] = {}
     counted: dict[Key, int] = {}
@@ -71,7 +71,7 @@ def group(nodes: Sequence[Node]) -> list[dict[int, Node]]:
         t = step[node] = time_of(node, step)
         origin = node.place.origin
         if origin is None:
-            place: Key = (node.scope, node.op)
+            place: Key = (node.scope, node.op, ordinals.get(node, 0))
         else:
             source, argument = origin
             if source.operation is stack:
@@ -345,16 +345,17 @@ class _Roller:
 
     def _boundary(self, value: Value, step: int, end: Value | str) -> None:
         assert value.span is not None
-        if step == value.span.first - 1:
+        early, late = value.span.first - step, step - value.span.last
+        if value.span.first <= step <= value.span.last or (end is not ZERO and max(early, late) > 1):
+            raise Irregular
+        if early > 0:
             if value.before not in (None, end):
                 raise Irregular
-            value.before = end
-        elif step == value.span.last + 1:
+            value.before, value.lead = end, max(value.lead, early)
+        else:
             if value.after not in (None, end):
                 raise Irregular
-            value.after = end
-        else:
-            raise Irregular
+            value.after, value.trail = end, max(value.trail, late)
 
     def _leaves(self, sources: list[Node], labels: list[int]) -> Use:
         values = [self._value(source) for source in sources]

@@ -81,7 +81,7 @@ class Value:
     span : Span or None
         Its time steps; None outside of all.
     before, after : Value, ZERO or None
-        What a reader finds one step before the first, or after the last.
+        What a reader finds ``lead`` steps before the first, or ``trail`` steps after the last.
     """
 
     kind: Kind
@@ -94,6 +94,8 @@ class Value:
     terms: list[Term] = field(default_factory=list)
     before: Value | str | None = None
     after: Value | str | None = None
+    lead: int = 0
+    trail: int = 0
     leaf: Leaf | None = None
     data: Array = None
     name: str = ""

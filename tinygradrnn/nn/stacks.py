@@ -9,8 +9,9 @@ from tinygradrnn import functional as F
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
+from tinygradrnn.nn.lengths import checked_lengths, last_of, without_padding
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.rnn import RNN, RNNOutput, checked_lengths, last_of, without_padding
+from tinygradrnn.nn.rnn import RNN, RNNOutput
 from tinygradrnn.nn.states import State, describe
 from tinygradrnn.recording import timestep
 from tinygradrnn.tensors import Tensor, as_tensor
