@@ -44,6 +44,9 @@ from tinygradrnn.graph import (
 from tinygradrnn.ops import (
     NonFiniteError,
 )
+from tinygradrnn.recomputing import (
+    recompute,
+)
 from tinygradrnn.recording import (
     Node,
     no_grad,
@@ -91,6 +94,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "recompute",
     "save",
     "scope",
     "tensor",

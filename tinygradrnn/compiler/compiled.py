@@ -16,6 +16,7 @@ from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
 from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, as_tensor
+from tinygradrnn.trees import filled, like, template_of
 
 CACHED = 16  # plans of one function, for that many kinds of input
 Signature = tuple[Any, ...]
@@ -65,15 +66,13 @@ class Compiled:
     ) -> tuple[Any, Entry]:
         self.captures += 1
         leaves = [Leaf(array) for array in arrays]
-        waiting = iter(leaves)
-        given = rebuilt((arguments, options), lambda: Tensor(next(waiting)))
+        template = template_of(as_tensors((arguments, options)), [])
+        given = filled(template, map(Tensor, leaves))
         with capturing(leaves) as capture:
             result = self.function(*given[0], **given[1])
-            outputs: list[Array] = []
             tensors: list[Tensor] = []
             template = template_of(result, tensors)
             program = capture.finish(tensors)
-        del outputs
         entry = Entry(program, template, self.without)
         for assign in program.assigns:
             assign.leaf.value[...] = assign.new.value
@@ -191,44 +190,14 @@ def flatten(value: Any, arrays: list[Array]) -> Signature:
     return (type(value), value)
 
 
-def rebuilt(value: Any, tensor: Callable[[], Tensor]) -> Any:
+def as_tensors(value: Any) -> Any:
     """The same structure with tensors for arrays."""
-    if isinstance(value, Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape")):
-        return tensor()
-    if isinstance(value, tuple | list):
-        parts = [rebuilt(part, tensor) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, dict):
-        return {key: rebuilt(part, tensor) for key, part in value.items()}
-    return value
-
-
-def template_of(value: Any, tensors: list[Tensor]) -> Any:
-    """The structure of a result, its tensors added to a list and replaced by holes."""
     if isinstance(value, Tensor):
-        tensors.append(value)
-        return HOLE
-    if isinstance(value, tuple | list):
-        parts = [template_of(part, tensors) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return value
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return as_tensor(value)
     if isinstance(value, dict):
-        return {key: template_of(part, tensors) for key, part in value.items()}
+        return {key: as_tensors(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return like(value, [as_tensors(part) for part in value])
     return value
-
-
-HOLE = object()
-
-
-def filled(template: Any, tensors: Any) -> Any:
-    """The structure with tensors in its holes."""
-    if template is HOLE:
-        return next(tensors)
-    if isinstance(template, tuple | list):
-        parts = [filled(part, tensors) for part in template]
-        return type(template)(*parts) if hasattr(template, "_fields") else type(template)(parts)
-    if isinstance(template, dict):
-        return {key: filled(part, tensors) for key, part in template.items()}
-    return template
-
-
-__all__ = ["CaptureError", "Compiled", "backend_of", "compile"]
