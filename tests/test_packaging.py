@@ -47,7 +47,9 @@ LAYERS = [
     ),
     *("nn.rnn", "nn.stacks", "nn"),
     *("optim", "analysis", "checkpoint", "compiler", "drawing", "stepper", "testing"),
-    *("tinygradrnn", "text", "models", "training", "data", "cli", "__main__"),
+    *("tinygradrnn", "text", "models", "training", "data"),
+    *("commands.flags", "commands.targets", "commands"),
+    *("cli", "__main__"),
 ]
 # A tensor's operators and methods are written in terms of what is written in terms of tensors.
 BACKWARD_ARROWS = {("tensors", "ops"), ("tensors", "gradients")}
