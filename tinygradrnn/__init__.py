@@ -24,8 +24,10 @@ from tinygradrnn.checks import (
     check_gradients,
     debug,
 )
-from tinygradrnn.compiler.compiled import (
+from tinygradrnn.compiler.capture import (
     CaptureError,
+)
+from tinygradrnn.compiler.compiled import (
     compile,
 )
 from tinygradrnn.drawing import (

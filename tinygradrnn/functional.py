@@ -393,7 +393,7 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:
     """A mask of 0 and 1 / (1 − p), of the shape, dtype and backend of a tensor."""
-    settings = {"shape": like.shape, "p": p, "dtype": like.dtype}
+    settings: dict[str, Any] = {"shape": like.shape, "p": p, "dtype": like.dtype}
     mask = backend_of(like.node.value).asarray(_draw_mask(None, **settings))
     node = Leaf(mask) if state.capture is None else state.capture.draw(draw_mask, settings, mask)
     node.name = "dropout mask"

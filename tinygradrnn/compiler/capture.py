@@ -150,7 +150,7 @@ class Capture(Watch):
         if not self.changes(node):
             return
         if node in self.program.arguments:
-            self.program.by_value.append(self.program.arguments.index(node))  # type: ignore[arg-type]
+            self.program.by_value.append(self.program.arguments.index(node))
             self.dynamic.discard(node)
             return
         raise CaptureError(
@@ -232,7 +232,7 @@ class Capture(Watch):
             )
         for node in self._nodes():
             for source in node.inputs:
-                if source in changed and node.order > changed[source]:  # type: ignore[index]
+                if source in changed and node.order > changed[source]:
                     raise CaptureError(
                         f"{source.describe()} is read after it was changed in the same call; "
                         "compile a function that updates at its end"

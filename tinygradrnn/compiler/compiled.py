@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import backend_of, common_backend, get_backend
-from tinygradrnn.compiler.capture import CaptureError, Program, capturing, reachable
+from tinygradrnn.backend import common_backend, get_backend
+from tinygradrnn.compiler.capture import Program, capturing, reachable
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
