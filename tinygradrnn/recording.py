@@ -250,6 +250,9 @@ class Node:
         return f"<Node {self.op}{name} {self.shape}{step}>"
 
 
+NO_SETTINGS: dict[str, Any] = {}
+
+
 class Leaf(Node):
     """A value that no recorded operation made: a parameter, an input, a constant.
 
@@ -264,8 +267,15 @@ class Leaf(Node):
     __slots__ = ("_handle", "changed", "grad")
 
     def __init__(self, value: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        super().__init__(None, (), {}, value, state.place, requires_grad)
+        self.operation = None
+        self.inputs = ()
+        self.settings = NO_SETTINGS
+        self.value = value
+        self.place = state.place
+        self.requires_grad = requires_grad
+        self.order = tick()
         self.name = name
+        self.lines = None
         self.grad: Tensor | None = None
         self.changed = 0
         self._handle: weakref.ref[Tensor] | None = None
