@@ -95,8 +95,10 @@ class Recorder(Protocol):
     def depends(self, owner: Any, name: str) -> None:
         """The program looks at an attribute, and might go another way for another value."""
 
-    def check(self, node: Node, low: int, high: int, message: Callable[[int, int], str]) -> None:
-        """Integers must lie in low…high at each call; else IndexError with the message."""
+    def check(
+        self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
+    ) -> None:
+        """Integers must lie in low…high at each call; else the error for the least and largest."""
 
     def held(self, owner: dict[str, Array], name: str) -> Any:
         """An array in the memory of an optimiser, as a tensor."""

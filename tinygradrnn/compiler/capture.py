@@ -42,7 +42,7 @@ class Check(NamedTuple):
     leaf: Leaf
     low: int
     high: int
-    message: Callable[[int, int], str]
+    error: Callable[[int, int], Exception]
 
 
 class Assign(NamedTuple):
@@ -166,9 +166,11 @@ class Capture(Watch):
         if not any(g.owner is owner and g.name == name for g in self.program.guards):
             self.program.guards.append(guard)
 
-    def check(self, node: Node, low: int, high: int, message: Callable[[int, int], str]) -> None:
+    def check(
+        self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
+    ) -> None:
         if self.changes(node) and isinstance(node, Leaf):
-            self.program.checks.append(Check(node, low, high, message))
+            self.program.checks.append(Check(node, low, high, error))
 
     def held(self, owner: dict[str, Array], name: str) -> Tensor:
         key = (id(owner), name)

@@ -124,7 +124,7 @@ class Entry:
             if values.size and not (
                 check.low <= int(values.min()) and int(values.max()) <= check.high
             ):
-                raise IndexError(check.message(int(values.min()), int(values.max())))
+                raise check.error(int(values.min()), int(values.max()))
         for leaf, value, _ in self.outside:
             if leaf.value is not value:  # assigned since: the plan works on the array it knows
                 value[...] = leaf.value
