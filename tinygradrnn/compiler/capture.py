@@ -96,6 +96,13 @@ class Program:
     grads: list[tuple[Leaf, Node]] = field(default_factory=list)
     graded: dict[Leaf, bool] = field(default_factory=dict)
     ordinals: dict[Node, int] = field(default_factory=dict)
+    kept: list[Leaf] = field(default_factory=list)
+
+    def forget_graph(self) -> None:
+        """Let go of the nodes, and with them of all values between arguments and results."""
+        self.kept = [leaf for leaf, _ in self.grads]
+        self.outputs, self.grads, self.draws, self.ordinals = [], [], [], {}
+        self.assigns = [assign._replace(new=assign.leaf) for assign in self.assigns]
 
 
 class Capture(Watch):

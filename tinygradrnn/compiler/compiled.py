@@ -12,8 +12,10 @@ import numpy as np
 from tinygradrnn.backend import common_backend, get_backend
 from tinygradrnn.compiler.capture import Program, capturing, reachable
 from tinygradrnn.compiler.passes import PASSES, optimise
+from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
+from tinygradrnn.drawing import Drawing
 from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, as_tensor
 from tinygradrnn.trees import filled, like, template_of
@@ -61,6 +63,40 @@ class Compiled:
             self.plans.popitem(last=False)
         return result
 
+    def explain(self) -> str:
+        """What became of the function, for the kind of input that it was called with last.
+
+        How many operations were captured and how many are left, what each pass saved, what still
+        runs step by step, and the memory that the plan works in.
+        """
+        entry = self._latest("explain")
+        low = entry.plan.low
+        text = described(entry.before, entry.plan.rolled, entry.reports, low.regions)
+        kept, asked = low.pool.bytes / 1e6, low.pool.asked / 1e6
+        return (
+            f"{text}\nruns as {len(entry.plan.calls):,} calls of {entry.backend.name} on "
+            f"{kept:.1f} MB that are kept between calls, used again and again for {asked:.1f} MB "
+            "of values"
+        )
+
+    def draw(self, *, before: bool = False, theme: str = "light") -> Drawing:
+        """Draw the plan: one box for an operation at all of its time steps.
+
+        Parameters
+        ----------
+        before : bool
+            What was captured, before the passes.
+        theme : "light" or "dark"
+        """
+        entry = self._latest("draw")
+        return picture(entry.before if before else entry.plan.rolled, theme)
+
+    def _latest(self, what: str) -> Entry:
+        entries = next(reversed(self.plans.values()), None)
+        if not entries:
+            raise RuntimeError(f"{what}: there is no plan before the first call")
+        return entries[0]
+
     def _capture(
         self, arguments: tuple[Any, ...], options: dict[str, Any], arrays: list[Array]
     ) -> tuple[Any, Entry]:
@@ -97,8 +133,11 @@ class Entry:
         arrays = [node.value for node in reachable(ends) if hasattr(node.value, "shape")]
         self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
         rolled = roll(program)
-        self.report = optimise(rolled, without)
+        self.before = rolled.copy()
+        self.reports = optimise(rolled, without)
         self.plan = Plan(program, rolled, self.backend)
+        self.results = len(program.outputs)
+        program.forget_graph()
 
     def holds(self, arrays: list[Array]) -> bool:
         """Whether all that the function looked at is as it was."""
@@ -130,12 +169,11 @@ class Entry:
                 value[...] = leaf.value
                 leaf.value = value
         outputs = self.plan.run(arrays)
-        n = len(self.program.outputs)
-        for (leaf, _), array in zip(self.program.grads, outputs[n:], strict=True):
-            leaf.grad = Tensor(Leaf(array))
+        n = self.results
         for leaf in self.program.graded:
-            if not any(leaf is kept for kept, _ in self.program.grads):
-                leaf.grad = None
+            leaf.grad = None
+        for leaf, array in zip(self.program.kept, outputs[n:], strict=True):
+            leaf.grad = Tensor(Leaf(array))
         return filled(self.template, iter([Tensor(Leaf(a)) for a in outputs[:n]]))
 
 
