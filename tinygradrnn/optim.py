@@ -40,6 +40,7 @@ class Optimizer:
                     f"got {value!r}"
                 )
         self.lr = float(lr)
+        self.rate: Any = self.lr  # the learning rate of the step that is being made
         self.settings: dict[str, Any] = settings
         self.slots: list[Slots] = [{} for _ in self.params]
         self.steps = [0 for _ in self.params]
@@ -56,6 +57,7 @@ class Optimizer:
             count()
         else:
             state.capture.host(count)
+        self.rate = number(lambda: self.lr)
         for position in due:
             self._update(position)
 
@@ -191,7 +193,7 @@ class SGD(Optimizer):
         """Lr v."""
         mu = self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
-        lr = number(lambda: self.lr)
+        lr = self.rate
         if not mu:
             return lr * g
         v = memory(slots, "momentum", w)
@@ -226,7 +228,7 @@ class Adagrad(Optimizer):
         s = memory(slots, "square", w)
         s += g * g
         remember(slots, "square", s)
-        return number(lambda: self.lr) * g / (ops.sqrt(s) + self.settings["eps"])
+        return self.rate * g / (ops.sqrt(s) + self.settings["eps"])
 
 
 class RMSprop(Optimizer):
@@ -260,7 +262,7 @@ class RMSprop(Optimizer):
         s *= alpha
         s += (1 - alpha) * g * g
         remember(slots, "square", s)
-        lr = number(lambda: self.lr)
+        lr = self.rate
         scaled = g / (ops.sqrt(s) + self.settings["eps"])
         if not mu:
             return lr * scaled

@@ -89,7 +89,9 @@ class Compiled:
         theme : "light" or "dark"
         """
         entry = self._latest("draw")
-        return picture(entry.before if before else entry.plan.rolled, theme)
+        if before:
+            return picture(entry.before, "Captured, before the passes", theme)
+        return picture(entry.plan.rolled, "The plan, after the passes", theme)
 
     def _latest(self, what: str) -> Entry:
         entries = next(reversed(self.plans.values()), None)
@@ -136,6 +138,8 @@ class Entry:
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)
         self.plan = Plan(program, rolled, self.backend)
+        place = {leaf: k for k, leaf in enumerate(program.arguments)}
+        self.checks = [(place.get(check.leaf), check) for check in program.checks]
         self.results = len(program.outputs)
         program.forget_graph()
 
@@ -156,14 +160,8 @@ class Entry:
         )
 
     def run(self, arrays: list[Array]) -> Any:
-        for position, check in enumerate(self.program.checks):
-            del position
-            k = next((k for k, leaf in enumerate(self.program.arguments) if leaf is check.leaf), -1)
-            values = arrays[k] if k >= 0 else check.leaf.value
-            if values.size and not (
-                check.low <= int(values.min()) and int(values.max()) <= check.high
-            ):
-                raise check.error(int(values.min()), int(values.max()))
+        for k, check in self.checks:
+            check_range(arrays[k] if k is not None else check.leaf.value, check)
         for leaf, value, _ in self.outside:
             if leaf.value is not value:  # assigned since: the plan works on the array it knows
                 value[...] = leaf.value
@@ -175,6 +173,16 @@ class Entry:
         for leaf, array in zip(self.program.kept, outputs[n:], strict=True):
             leaf.grad = Tensor(Leaf(array))
         return filled(self.template, iter([Tensor(Leaf(a)) for a in outputs[:n]]))
+
+
+def check_range(values: Array, check: Check) -> None:
+    """Raise what the function would raise for integers that are out of range."""
+    if check.low == 0 and values.dtype.kind == "i" and values.flags.c_contiguous:
+        within = values.view(values.dtype.str.replace("i", "u"))  # negative ones become huge
+        if not values.size or within.max() <= check.high:
+            return
+    if values.size and not (check.low <= int(values.min()) and int(values.max()) <= check.high):
+        raise check.error(int(values.min()), int(values.max()))
 
 
 def compile(
