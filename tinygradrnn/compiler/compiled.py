@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.backend import common_backend, get_backend
-from tinygradrnn.compiler.capture import Program, capturing, reachable
+from tinygradrnn.compiler.capture import Check, Program, capturing, reachable
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
@@ -115,6 +115,7 @@ class Compiled:
         for assign in program.assigns:
             assign.leaf.value[...] = assign.new.value
             assign.store(assign.leaf.value)
+        program.forget_graph()
         found = iter([Tensor(Leaf(tensor.node.value)) for tensor in tensors])
         return filled(template, found), entry
 
@@ -141,7 +142,6 @@ class Entry:
         place = {leaf: k for k, leaf in enumerate(program.arguments)}
         self.checks = [(place.get(check.leaf), check) for check in program.checks]
         self.results = len(program.outputs)
-        program.forget_graph()
 
     def holds(self, arrays: list[Array]) -> bool:
         """Whether all that the function looked at is as it was."""
