@@ -89,6 +89,9 @@ class Recorder(Protocol):
     def number(self, read: Callable[[], float]) -> Any:
         """A number that is asked for anew at each call, such as a learning rate."""
 
+    def changes(self, node: Node) -> bool:
+        """Whether a value may be another one at the next call."""
+
     def reads(self, node: Node) -> None:
         """The program looks at a value, and might go another way for another one."""
 

@@ -44,7 +44,10 @@ ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """An operation of which the array module has a function with ``out``."""
     assert value.op is not None
-    low.emit(getattr(low.xp, UFUNCS[value.op.name]), *inputs, out)
+    function = getattr(low.xp, UFUNCS[value.op.name])
+    if value.op.name in ("maximum", "minimum"):  # these want to be told which one is the result
+        function, out = partial(function, out=out), None
+    low.emit(function, *inputs, *(() if out is None else (out,)))
     return True
 
 
@@ -65,7 +68,7 @@ def one(low: Lowering, out: Array) -> Array:
 
 def relu(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """max(x, 0)."""
-    low.emit(low.xp.maximum, inputs[0], low.constant(0, out.dtype), out)
+    low.emit(partial(low.xp.maximum, out=out), inputs[0], low.constant(0, out.dtype))
     return True
 
 

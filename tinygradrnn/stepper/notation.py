@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tinygradrnn import ops
 from tinygradrnn.clipping import power_sum
 from tinygradrnn.functional import draw_mask
+from tinygradrnn.nn.cells.clockwork import divides
 from tinygradrnn.ops import Hole, Op
 from tinygradrnn.ops.arithmetic import share
 from tinygradrnn.ops.base import as_float_op
@@ -306,5 +307,6 @@ WRITTEN: dict[Op, Writer] = {
     ops.scatter: called("scatter"),
     ops.accumulate: _accumulate,
     power_sum: _power_sum,
+    divides: lambda a, period: (f"{period} divides {a.text}", ANY),
     draw_mask: lambda shape, p, dtype: (f"mask({setting(shape)}, p={number(p)})", ATOM),
 }
