@@ -144,7 +144,7 @@ class Compiled:
             assign.store(assign.leaf.value)
         program.forget_graph()
         entry.leave_gradients(given, [program.arguments[k].grad for k in entry.sent])
-        found = iter([Tensor(Leaf(tensor.node.value)) for tensor in tensors])
+        found = iter([Tensor(Leaf(tensor.node.value.copy())) for tensor in tensors])
         return filled(template, found), entry
 
     def _listened(
