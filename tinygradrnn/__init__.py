@@ -27,6 +27,9 @@ from tinygradrnn.checks import (
 from tinygradrnn.compiler.capture import (
     CaptureError,
 )
+from tinygradrnn.compiler.checking import (
+    CompileMismatchError,
+)
 from tinygradrnn.compiler.compiled import (
     compile,
 )
@@ -70,6 +73,7 @@ __all__ = [
     "BackendUnavailableError",
     "CaptureError",
     "CheckpointError",
+    "CompileMismatchError",
     "Drawing",
     "GradientCheckError",
     "Graph",

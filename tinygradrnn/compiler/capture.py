@@ -40,7 +40,7 @@ class Guard(NamedTuple):
 class Check(NamedTuple):
     """Integers that must lie in low…high at each call."""
 
-    leaf: Leaf
+    node: Node
     low: int
     high: int
     error: Callable[[int, int], Exception]
@@ -106,6 +106,7 @@ class Program:
         """Let go of the nodes, and with them of all values between arguments and results."""
         self.kept = [leaf for leaf, _ in self.grads]
         self.outputs, self.grads, self.draws, self.ordinals = [], [], [], {}
+        self.checks = []
         self.assigns = [assign._replace(new=assign.leaf) for assign in self.assigns]
 
 
@@ -181,7 +182,7 @@ class Capture(Watch):
     def check(
         self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
     ) -> None:
-        if self.changes(node) and isinstance(node, Leaf):
+        if self.changes(node):
             self.program.checks.append(Check(node, low, high, error))
 
     def held(self, owner: dict[str, Array], name: str, like: Array) -> Tensor:

@@ -17,7 +17,6 @@ from tinygradrnn.compiler.arguments import Given, Signature, opened, result_temp
 from tinygradrnn.compiler.capture import (
     Capture,
     CaptureError,
-    Check,
     Program,
     capturing,
     reachable,
@@ -31,6 +30,7 @@ from tinygradrnn.compiler.checking import (
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
+from tinygradrnn.compiler.ranges import Ranged, from_integers
 from tinygradrnn.compiler.rolling import roll
 from tinygradrnn.drawing import Drawing
 from tinygradrnn.recording import Array, Leaf, state
@@ -199,7 +199,7 @@ class Entry:
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)
         self.plan = Plan(program, rolled, self.backend)
-        self.checks = [(arguments.get(check.leaf), check) for check in program.checks]
+        self.checks = [Ranged(c, arguments) for c in program.checks if from_integers(c.node)]
         self.results = len(program.outputs)
         self.sent = [arguments[leaf] for leaf, _ in program.grads if leaf in arguments]
 
@@ -220,8 +220,8 @@ class Entry:
     def run(self, given: Given) -> Any:
         """The results for these arguments; all else is left as the function would leave it."""
         arrays = given.arrays
-        for k, check in self.checks:
-            check_range(arrays[k] if k is not None else check.leaf.value, check)
+        for check in self.checks:
+            check.require(arrays)
         for leaf, value, _ in self.outside:
             if leaf.value is not value:  # assigned since: the plan works on the array it knows
                 value[...] = leaf.value
@@ -262,16 +262,6 @@ def alike(found: Array | None, value: Array) -> bool:
         return found is value
     same: bool = found.shape == value.shape and found.dtype == value.dtype
     return same and type(found) is type(value)
-
-
-def check_range(values: Array, check: Check) -> None:
-    """Raise what the function would raise for integers that are out of range."""
-    if check.low == 0 and values.dtype.kind == "i" and values.flags.c_contiguous:
-        within = values.view(values.dtype.str.replace("i", "u"))  # negative ones become huge
-        if not values.size or within.max() <= check.high:
-            return
-    if values.size and not (check.low <= int(values.min()) and int(values.max()) <= check.high):
-        raise check.error(int(values.min()), int(values.max()))
 
 
 def compile(

@@ -10,7 +10,7 @@ from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.lowering import Lowering
 from tinygradrnn.compiler.values import Rolled
 from tinygradrnn.plugins import Backend
-from tinygradrnn.recording import Array
+from tinygradrnn.recording import Array, Leaf
 
 
 class Plan:
@@ -25,7 +25,8 @@ class Plan:
         self.arguments = [
             by_leaf[leaf].data if leaf in by_leaf else None for leaf in program.arguments
         ]
-        self.low = Lowering(rolled, backend, {c.leaf for c in program.checks if c.low >= 0})
+        safe = {c.node for c in program.checks if c.low >= 0 and isinstance(c.node, Leaf)}
+        self.low = Lowering(rolled, backend, safe)
         self.calls = self.low.calls
         self.outputs = [self.low.operand(use) for use in rolled.outputs]
 
