@@ -211,7 +211,11 @@ def test_folders_that_are_no_runs(here, command, name):
         assert (status, out) == (2, [])
         assert line.startswith(f"tinygradrnn {name}: error: ") and message in line
     (line,) = command(name, "nowhere")[2]
-    assert line.endswith("nowhere is not the folder of a run: there is no such folder")
+    there_is_none = {
+        "sample": "nowhere is not the folder of a run: there is no such folder",
+        "draw": "there is no cell and no folder 'nowhere'; the cells are elman, jordan, ",
+    }
+    assert there_is_none[name] in line
 
 
 # ---------------------------------------------------------------- draw, info, help
@@ -230,6 +234,15 @@ def test_draw_a_run(here, trained, command):
     assert "gate level · T = 4" in Path("a/b.dot").read_text("utf-8")
     assert command("draw", trained) == (0, ["run.svg"], [])
     assert "cell level" in Path("run.svg").read_text("utf-8")
+
+
+def test_draw_one_step_for_all(here, trained, command):
+    for target in ("lstm", trained):
+        assert command("draw", target, "--rolled", "--gradients", "-o", "rolled.svg")[0] == 0
+        drawn = "".join(ElementTree.parse("rolled.svg").getroot().itertext())
+        assert "rolled · T = 3" in drawn and "× T = 3" in drawn and "used × 3" in drawn
+    status, _, (line,) = command("draw", "lstm", "--rolled", "--level", "layer")
+    assert (status, 'rolled: level="layer" draws no time steps' in line) == (2, True)
 
 
 def test_draw_what_cannot_be_drawn(here, command, monkeypatch):

@@ -34,8 +34,9 @@ LAYERS = [
         "ops",
         "seeds",
         "functional",
+        "trees",
     ),
-    *("ledgers", "gradients", "graph", "checks"),
+    *("ledgers", "gradients", "recomputing", "graph", "checks"),
     *(
         "nn.states",
         "nn.initialisers",
@@ -45,9 +46,11 @@ LAYERS = [
         "nn.cells.base",
         "nn.cells",
     ),
-    *("nn.rnn", "nn.stacks", "nn"),
-    *("optim", "analysis", "checkpoint", "compiler", "drawing", "stepper", "testing"),
-    *("tinygradrnn", "text", "models", "training", "data", "cli", "__main__"),
+    *("nn.lengths", "nn.rnn", "nn.stacks", "nn"),
+    *("clipping", "optim", "analysis", "checkpoint", "compiler", "drawing", "stepper", "testing"),
+    *("tinygradrnn", "text", "models", "training", "data"),
+    *("commands.flags", "commands.targets", "commands"),
+    *("cli", "__main__"),
 ]
 # A tensor's operators and methods are written in terms of what is written in terms of tensors.
 BACKWARD_ARROWS = {("tensors", "ops"), ("tensors", "gradients")}

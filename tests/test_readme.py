@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import sys
+from pathlib import Path
 
 from processes import ROOT
+
+from tinygradrnn.cli import main
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
 
@@ -17,10 +23,24 @@ def test_the_programs_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     programs = blocks("python")
-    assert len(programs) == 2
+    assert len(programs) == 3
     for program in programs:
         exec(compile(program, "README.md", "exec"), namespace)
-    assert (tmp_path / "lstm.svg").read_text("utf-8").startswith("<svg")
+    for name in ("lstm.svg", "gru.svg"):
+        assert (tmp_path / name).read_text("utf-8").startswith("<svg")
+    assert (tmp_path / "long.html").exists()
+
+
+def test_the_commands_that_draw(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("model.py").write_text("import tinygradrnn as tg\ndef loss(): return tg.tensor(1.0) * 2\n")
+    commands = re.findall(r"^tinygradrnn (draw .*)$", TEXT, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        if "runs/" not in command:  # a run of `train`: tests/test_cli.py draws one
+            assert main(shlex.split(command)) == 0, capsys.readouterr().err
+    assert {"lstm.svg", "gru.png", "elman.svg", "loss.svg"} <= set(os.listdir())
+    del sys.modules["model.py"]
 
 
 def test_the_two_commands_are_those_of_ci():

@@ -24,8 +24,10 @@ from tinygradrnn.checks import (
     check_gradients,
     debug,
 )
-from tinygradrnn.compiler.compiled import (
+from tinygradrnn.compiler.capture import (
     CaptureError,
+)
+from tinygradrnn.compiler.compiled import (
     compile,
 )
 from tinygradrnn.drawing import (
@@ -43,6 +45,9 @@ from tinygradrnn.graph import (
 )
 from tinygradrnn.ops import (
     NonFiniteError,
+)
+from tinygradrnn.recomputing import (
+    recompute,
 )
 from tinygradrnn.recording import (
     Node,
@@ -91,6 +96,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "recompute",
     "save",
     "scope",
     "tensor",

@@ -251,7 +251,8 @@ def nll_loss(
     reduction: Reduction = "mean",
 ) -> Tensor:
     """−log_probs[target]: cross-entropy for log-probabilities (…, V), see :func:`cross_entropy`."""
-    log_probs, targets = as_tensor(log_probs), as_tensor(targets)
+    log_probs = as_tensor(log_probs)
+    targets = _beside(targets, log_probs)
     if log_probs.ndim == 0 or targets.shape != log_probs.shape[:-1]:
         raise ValueError(
             f"targets of shape {targets.shape} do not fit scores of shape {log_probs.shape}; "
@@ -349,10 +350,16 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    if not isinstance(ids, Tensor):  # goes where the weight is, as an index does
-        ids = Tensor(Leaf(backend_of(weight.node.value).asarray(to_array(ids))))
+    ids = _beside(ids, weight)
     _check_ids(ids, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
     return ops.take(weight, ids, index=(ops.Hole(0),))
+
+
+def _beside(ids: TensorLike, x: Tensor) -> Tensor:
+    """Integers as a tensor; those that are none yet go where x is, as an index does."""
+    if isinstance(ids, Tensor):
+        return ids
+    return Tensor(Leaf(backend_of(x.node.value).asarray(to_array(ids))))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:
@@ -393,7 +400,7 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:
     """A mask of 0 and 1 / (1 − p), of the shape, dtype and backend of a tensor."""
-    settings = {"shape": like.shape, "p": p, "dtype": like.dtype}
+    settings: dict[str, Any] = {"shape": like.shape, "p": p, "dtype": like.dtype}
     mask = backend_of(like.node.value).asarray(_draw_mask(None, **settings))
     node = Leaf(mask) if state.capture is None else state.capture.draw(draw_mask, settings, mask)
     node.name = "dropout mask"

@@ -85,22 +85,24 @@ def walk(
         inputs = node.inputs
         if inputs and node in reached:
             rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
-            settings = node.settings
+            settings, order = node.settings, node.order
             out: Any = Tensor(node) if records else node.value
             arguments = list(map(operand, inputs)) if records else [i.value for i in inputs]
             try:
                 for position, source in enumerate(inputs):
-                    if source.changed > node.order:
+                    if source.changed > order:
                         raise StaleGraphError(stale(node, source))
-                    rule = rules[position]
-                    if rule is None or source not in reached:
+                    if source not in reached or (rule := rules[position]) is None:
                         sent.append(None)
                         continue
                     if records:
                         with at(beside(node, position)):
                             term = fitted(rule(gradient, out, *arguments, **settings), source)
                     else:
-                        term = rule(gradient, out, *arguments, **settings)
+                        if settings:
+                            term = rule(gradient, out, *arguments, **settings)
+                        else:
+                            term = rule(gradient, out, *arguments)
                         if type(term) is not Part and term.shape != source.value.shape:
                             term = fitted(term, source)
                     if watch is not None:

@@ -23,15 +23,15 @@ class ArrayLedger:
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
         total = self.totals.get(node)
-        if type(term) is Part:
+        if total is None and type(term) is not Part:
+            self.totals[node] = term  # may be shared with another node: not ours to write into
+        elif type(term) is Part:
             if node not in self.own:
                 xp = backend_of(node.value).xp
                 zeros = xp.zeros(node.shape, term.values.dtype)
                 self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
                 self.own.add(node)
             ops.add_part(total, *term)
-        elif total is None:
-            self.totals[node] = term  # may be shared with another node: not ours to write into
         elif node in self.own:
             total += term
             self.totals[node] = total

@@ -95,8 +95,10 @@ class Recorder(Protocol):
     def depends(self, owner: Any, name: str) -> None:
         """The program looks at an attribute, and might go another way for another value."""
 
-    def check(self, node: Node, low: int, high: int, message: Callable[[int, int], str]) -> None:
-        """Integers must lie in low…high at each call; else IndexError with the message."""
+    def check(
+        self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
+    ) -> None:
+        """Integers must lie in low…high at each call; else the error for the least and largest."""
 
     def held(self, owner: dict[str, Array], name: str) -> Any:
         """An array in the memory of an optimiser, as a tensor."""
@@ -250,6 +252,9 @@ class Node:
         return f"<Node {self.op}{name} {self.shape}{step}>"
 
 
+NO_SETTINGS: dict[str, Any] = {}
+
+
 class Leaf(Node):
     """A value that no recorded operation made: a parameter, an input, a constant.
 
@@ -264,8 +269,15 @@ class Leaf(Node):
     __slots__ = ("_handle", "changed", "grad")
 
     def __init__(self, value: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        super().__init__(None, (), {}, value, state.place, requires_grad)
+        self.operation = None
+        self.inputs = ()
+        self.settings = NO_SETTINGS
+        self.value = value
+        self.place = state.place
+        self.requires_grad = requires_grad
+        self.order = tick()
         self.name = name
+        self.lines = None
         self.grad: Tensor | None = None
         self.changed = 0
         self._handle: weakref.ref[Tensor] | None = None

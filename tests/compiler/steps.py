@@ -39,7 +39,9 @@ OPTIMISERS: dict[str, Callable[[Any], Any]] = {
     "adam": lambda p: tg.optim.Adam(p, 0.01),
     "adamw": lambda p: tg.optim.AdamW(p, 0.01),
 }
-Make = Callable[[], tuple[nn.Module, Any, Callable[..., Any], Callable[[np.random.Generator], tuple]]]
+Make = Callable[
+    [], tuple[nn.Module, Any, Callable[..., Any], Callable[[np.random.Generator], tuple]]
+]
 
 
 class Model(nn.Module):

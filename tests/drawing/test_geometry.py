@@ -40,6 +40,14 @@ def test_values(cell):
     assert not faults(draw(loss_of(CELLS[cell](), 2), values=True, gradients=True).scene)
 
 
+@pytest.mark.parametrize("shown", [1, [2], [3, 7], [5], [8]])
+@pytest.mark.parametrize("network", ["classifier", "bidirectional_stack", "encoder_decoder"])
+def test_chosen_steps(network, shown):
+    """Only rails between layers run through a fold: behind it."""
+    found = faults(draw(NETWORKS[network](8), level="cell", steps=shown, gradients=True).scene)
+    assert not [f for f in found if not (f.startswith("rail ") and f.endswith("folded …"))]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks(seed):
     assert not faults(draw(random_network(seed), gradients=True).scene)

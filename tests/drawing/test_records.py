@@ -202,8 +202,11 @@ def test_steps_can_be_chosen():
     steps = [Step(0, t) for t in range(1, 11)]
     assert choose_steps(steps, "op", 3) == [*steps[:2], steps[-1]]
     assert choose_steps(steps, "op", 99) == steps
-    assert choose_steps(steps, "op", 1) == steps[:1]
-    assert choose_steps(steps, "op", range(3, 6)) == steps[2:5]
+    assert choose_steps(steps, "op", 1) == [steps[0], steps[-1]]
+    assert choose_steps(steps, "op", range(3, 6)) == [steps[0], *steps[2:5], steps[-1]]
+    assert choose_steps(steps[:1], "op", [1]) == choose_steps(steps[:1], "op", 1) == steps[:1]
+    two = [Step(0, 1), Step(0, 2), Step(0, 3), Step(1, 1), Step(1, 2), Step(1, 3)]
+    assert choose_steps(two, "op", [1]) == [two[0], two[2], two[3], two[5]]
     assert choose_steps(steps, "op", [10, 1]) == [steps[0], steps[9]]
 
 
@@ -213,7 +216,7 @@ def test_steps_can_be_chosen():
         (0, "steps must be at least 1"),
         (True, "steps must be at least 1"),
         ([], "an empty list"),
-        ([0, 11], r"\[0, 11\] is not among the time steps of this graph, 1…10"),
+        ([12, 1, 0], r"\[12, 0\] is not among the time steps of this graph, 1…10"),
     ],
 )
 def test_steps_that_do_not_exist(wanted, message):
@@ -222,13 +225,13 @@ def test_steps_that_do_not_exist(wanted, message):
 
 
 def test_folds_say_how_many_and_keep_the_lane():
-    diagram = diagram_of(loss_of(CELLS["lstm"](), 10), steps=[2, 3, 9])
+    diagram = diagram_of(loss_of(CELLS["lstm"](), 10), steps=[3, 4, 8])
     assert texts(diagram, "fold") == [
         "… 1 step folded …",
-        "… 5 steps folded …",
+        "… 3 steps folded …",
         "… 1 step folded …",
     ]
-    assert [(fold.after and fold.after.label) for fold in diagram.folds] == [None, 3, 9]
+    assert [(fold.after and fold.after.label) for fold in diagram.folds] == [1, 4, 8]
     fold = diagram.folds[1].box
     into = [w for w in diagram.wires if fold in w.targets]
     out = [w for w in diagram.wires if w.source == fold]

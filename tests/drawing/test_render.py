@@ -152,6 +152,28 @@ def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
     assert time.monotonic() - started < 10
 
 
+def test_the_worker_of_pygraphviz_is_killed_when_it_hangs(tmp_path, without_dot, monkeypatch):
+    """Even inside Graphviz, where no signal but one is heard."""
+    (tmp_path / "pygraphviz.py").write_text(
+        "import os, pathlib, signal, time\n"
+        "for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_IGN)\n"
+        "class AGraph:\n"
+        "    def __init__(self, string): pass\n"
+        "    def draw(self, format, prog):\n"
+        "        pathlib.Path(os.environ['PID_FILE']).write_text(str(os.getpid()))\n"
+        "        time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PID_FILE", str(tmp_path / "pid"))
+    monkeypatch.setattr(rendering, "find_spec", lambda name: name)
+    started = time.monotonic()
+    with pytest.raises(DrawingError, match=r"pygraphviz took more than 5 seconds"):
+        render("digraph {}", "svg", time_limit=5)
+    assert time.monotonic() - started < 20
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_a_program_that_fails_even_after_writing(tmp_path, monkeypatch):
     """Graphviz can write a picture and fail all the same."""
     script = "import sys; print('<svg'); sys.stderr.write('trouble in init_rank\\n'); sys.exit(1)"
@@ -176,6 +198,17 @@ def test_jupyter_shows_the_picture(drawing):
     bundle = drawing._repr_mimebundle_()
     assert bundle["image/svg+xml"].startswith("<svg")
     assert bundle["text/plain"] == repr(drawing)
+
+
+def test_ipython_shows_the_picture(drawing, without_dot):
+    """What a notebook does with the last value of a cell."""
+    formatter = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
+    shown, _ = formatter.format(drawing)
+    assert shown["image/svg+xml"].startswith("<svg")
+    assert shown["text/plain"] == repr(drawing)
+    assert ElementTree.fromstring(shown["image/svg+xml"]).tag.endswith("svg")
+    only, _ = formatter.format(drawing, include={"text/plain"})
+    assert set(only) == {"text/plain"}
 
 
 def test_jupyter_says_why_there_is_none(drawing, without_graphviz):

@@ -42,7 +42,7 @@ class Check(NamedTuple):
     leaf: Leaf
     low: int
     high: int
-    message: Callable[[int, int], str]
+    error: Callable[[int, int], Exception]
 
 
 class Assign(NamedTuple):
@@ -96,6 +96,13 @@ class Program:
     grads: list[tuple[Leaf, Node]] = field(default_factory=list)
     graded: dict[Leaf, bool] = field(default_factory=dict)
     ordinals: dict[Node, int] = field(default_factory=dict)
+    kept: list[Leaf] = field(default_factory=list)
+
+    def forget_graph(self) -> None:
+        """Let go of the nodes, and with them of all values between arguments and results."""
+        self.kept = [leaf for leaf, _ in self.grads]
+        self.outputs, self.grads, self.draws, self.ordinals = [], [], [], {}
+        self.assigns = [assign._replace(new=assign.leaf) for assign in self.assigns]
 
 
 class Capture(Watch):
@@ -150,7 +157,7 @@ class Capture(Watch):
         if not self.changes(node):
             return
         if node in self.program.arguments:
-            self.program.by_value.append(self.program.arguments.index(node))  # type: ignore[arg-type]
+            self.program.by_value.append(self.program.arguments.index(node))
             self.dynamic.discard(node)
             return
         raise CaptureError(
@@ -166,9 +173,11 @@ class Capture(Watch):
         if not any(g.owner is owner and g.name == name for g in self.program.guards):
             self.program.guards.append(guard)
 
-    def check(self, node: Node, low: int, high: int, message: Callable[[int, int], str]) -> None:
+    def check(
+        self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
+    ) -> None:
         if self.changes(node) and isinstance(node, Leaf):
-            self.program.checks.append(Check(node, low, high, message))
+            self.program.checks.append(Check(node, low, high, error))
 
     def held(self, owner: dict[str, Array], name: str) -> Tensor:
         key = (id(owner), name)
@@ -232,7 +241,7 @@ class Capture(Watch):
             )
         for node in self._nodes():
             for source in node.inputs:
-                if source in changed and node.order > changed[source]:  # type: ignore[index]
+                if source in changed and node.order > changed[source]:
                     raise CaptureError(
                         f"{source.describe()} is read after it was changed in the same call; "
                         "compile a function that updates at its end"

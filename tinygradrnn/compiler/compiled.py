@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import backend_of, common_backend, get_backend
-from tinygradrnn.compiler.capture import CaptureError, Program, capturing, reachable
+from tinygradrnn.backend import common_backend, get_backend
+from tinygradrnn.compiler.capture import Program, capturing, reachable
 from tinygradrnn.compiler.passes import PASSES, optimise
+from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
+from tinygradrnn.drawing import Drawing
 from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, as_tensor
+from tinygradrnn.trees import filled, like, template_of
 
 CACHED = 16  # plans of one function, for that many kinds of input
 Signature = tuple[Any, ...]
@@ -60,20 +63,52 @@ class Compiled:
             self.plans.popitem(last=False)
         return result
 
+    def explain(self) -> str:
+        """What became of the function, for the kind of input that it was called with last.
+
+        How many operations were captured and how many are left, what each pass saved, what still
+        runs step by step, and the memory that the plan works in.
+        """
+        entry = self._latest("explain")
+        low = entry.plan.low
+        text = described(entry.before, entry.plan.rolled, entry.reports, low.regions)
+        kept, asked = low.pool.bytes / 1e6, low.pool.asked / 1e6
+        return (
+            f"{text}\nruns as {len(entry.plan.calls):,} calls of {entry.backend.name} on "
+            f"{kept:.1f} MB that are kept between calls, used again and again for {asked:.1f} MB "
+            "of values"
+        )
+
+    def draw(self, *, before: bool = False, theme: str = "light") -> Drawing:
+        """Draw the plan: one box for an operation at all of its time steps.
+
+        Parameters
+        ----------
+        before : bool
+            What was captured, before the passes.
+        theme : "light" or "dark"
+        """
+        entry = self._latest("draw")
+        return picture(entry.before if before else entry.plan.rolled, theme)
+
+    def _latest(self, what: str) -> Entry:
+        entries = next(reversed(self.plans.values()), None)
+        if not entries:
+            raise RuntimeError(f"{what}: there is no plan before the first call")
+        return entries[0]
+
     def _capture(
         self, arguments: tuple[Any, ...], options: dict[str, Any], arrays: list[Array]
     ) -> tuple[Any, Entry]:
         self.captures += 1
         leaves = [Leaf(array) for array in arrays]
-        waiting = iter(leaves)
-        given = rebuilt((arguments, options), lambda: Tensor(next(waiting)))
+        template = template_of(as_tensors((arguments, options)), [])
+        given = filled(template, map(Tensor, leaves))
         with capturing(leaves) as capture:
             result = self.function(*given[0], **given[1])
-            outputs: list[Array] = []
             tensors: list[Tensor] = []
             template = template_of(result, tensors)
             program = capture.finish(tensors)
-        del outputs
         entry = Entry(program, template, self.without)
         for assign in program.assigns:
             assign.leaf.value[...] = assign.new.value
@@ -98,8 +133,11 @@ class Entry:
         arrays = [node.value for node in reachable(ends) if hasattr(node.value, "shape")]
         self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
         rolled = roll(program)
-        self.report = optimise(rolled, without)
+        self.before = rolled.copy()
+        self.reports = optimise(rolled, without)
         self.plan = Plan(program, rolled, self.backend)
+        self.results = len(program.outputs)
+        program.forget_graph()
 
     def holds(self, arrays: list[Array]) -> bool:
         """Whether all that the function looked at is as it was."""
@@ -125,18 +163,17 @@ class Entry:
             if values.size and not (
                 check.low <= int(values.min()) and int(values.max()) <= check.high
             ):
-                raise IndexError(check.message(int(values.min()), int(values.max())))
+                raise check.error(int(values.min()), int(values.max()))
         for leaf, value, _ in self.outside:
             if leaf.value is not value:  # assigned since: the plan works on the array it knows
                 value[...] = leaf.value
                 leaf.value = value
         outputs = self.plan.run(arrays)
-        n = len(self.program.outputs)
-        for (leaf, _), array in zip(self.program.grads, outputs[n:], strict=True):
-            leaf.grad = Tensor(Leaf(array))
+        n = self.results
         for leaf in self.program.graded:
-            if not any(leaf is kept for kept, _ in self.program.grads):
-                leaf.grad = None
+            leaf.grad = None
+        for leaf, array in zip(self.program.kept, outputs[n:], strict=True):
+            leaf.grad = Tensor(Leaf(array))
         return filled(self.template, iter([Tensor(Leaf(a)) for a in outputs[:n]]))
 
 
@@ -191,44 +228,14 @@ def flatten(value: Any, arrays: list[Array]) -> Signature:
     return (type(value), value)
 
 
-def rebuilt(value: Any, tensor: Callable[[], Tensor]) -> Any:
+def as_tensors(value: Any) -> Any:
     """The same structure with tensors for arrays."""
-    if isinstance(value, Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape")):
-        return tensor()
-    if isinstance(value, tuple | list):
-        parts = [rebuilt(part, tensor) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, dict):
-        return {key: rebuilt(part, tensor) for key, part in value.items()}
-    return value
-
-
-def template_of(value: Any, tensors: list[Tensor]) -> Any:
-    """The structure of a result, its tensors added to a list and replaced by holes."""
     if isinstance(value, Tensor):
-        tensors.append(value)
-        return HOLE
-    if isinstance(value, tuple | list):
-        parts = [template_of(part, tensors) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return value
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return as_tensor(value)
     if isinstance(value, dict):
-        return {key: template_of(part, tensors) for key, part in value.items()}
+        return {key: as_tensors(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return like(value, [as_tensors(part) for part in value])
     return value
-
-
-HOLE = object()
-
-
-def filled(template: Any, tensors: Any) -> Any:
-    """The structure with tensors in its holes."""
-    if template is HOLE:
-        return next(tensors)
-    if isinstance(template, tuple | list):
-        parts = [filled(part, tensors) for part in template]
-        return type(template)(*parts) if hasattr(template, "_fields") else type(template)(parts)
-    if isinstance(template, dict):
-        return {key: filled(part, tensors) for key, part in template.items()}
-    return template
-
-
-__all__ = ["CaptureError", "Compiled", "backend_of", "compile"]

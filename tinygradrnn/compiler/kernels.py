@@ -42,6 +42,7 @@ ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
 
 
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """An operation of which the array module has a function with ``out``."""
     assert value.op is not None
     low.emit(getattr(low.xp, UFUNCS[value.op.name]), *inputs, out)
     return True
@@ -63,11 +64,13 @@ def one(low: Lowering, out: Array) -> Array:
 
 
 def relu(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """max(x, 0)."""
     low.emit(low.xp.maximum, inputs[0], low.constant(0, out.dtype), out)
     return True
 
 
 def copy(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """The same values, in another dtype or place."""
     low.emit(low.xp.copyto, out, inputs[0], "unsafe")
     return True
 
@@ -81,6 +84,7 @@ def view_copy(low: Lowering, value: Value, out: Array, inputs: list[Any], batch:
 
 
 def reshape(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """The same values, copied in order."""
     source = inputs[0]
     target = out.reshape(source.shape)
     if not low.xp.shares_memory(target, out):
@@ -90,6 +94,7 @@ def reshape(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
 
 
 def where(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """y, and x over it where the condition holds."""
     condition, x, y = inputs
     if condition.dtype.kind != "b":
         return False
@@ -104,10 +109,10 @@ def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
     if y.ndim == 2 and x.ndim >= 2:
         rows = flat(x)
         target = flat(out)
-        if rows is not None and target is not None and target.flags.c_contiguous:
-            if order_of(x)[:-1] == order_of(out)[:-1]:
-                low.emit(low.xp.dot, rows, y, target)
-                return True
+        alike = order_of(x)[:-1] == order_of(out)[:-1]
+        if rows is not None and target is not None and target.flags.c_contiguous and alike:
+            low.emit(low.xp.dot, rows, y, target)
+            return True
     if x.ndim == y.ndim == 1:
         return False
     low.emit(low.xp.matmul, x, y, out)
@@ -132,6 +137,7 @@ def flat(x: Array) -> Array | None:
 
 
 def contract(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """xᵀ g over all rows."""
     if batch:
         return False
     product(low, out, *inputs)
@@ -159,6 +165,7 @@ def contiguous(low: Lowering, array: Array) -> Array:
 
 
 def reduction(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """A sum, mean, maximum or minimum over axes."""
     assert value.op is not None
     x = inputs[0]
     settings = dict(value.settings)
@@ -201,6 +208,7 @@ def sum_to(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
 
 
 def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """The shift by the maximum, then by log Σ e^x, in place."""
     x, xp = inputs[0], low.xp
     axis = value.settings["axis"]
     if axis not in (-1, len(value.shape) - 1):
@@ -217,6 +225,7 @@ def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batc
 
 
 def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """e^(x − max) / Σ e^(x − max), in place."""
     x, xp = inputs[0], low.xp
     axis = value.settings["axis"]
     if axis not in (-1, len(value.shape) - 1):
@@ -231,6 +240,7 @@ def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
 
 
 def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """Each part copied to its place."""
     axis = value.settings["axis"] % len(value.shape) + batch
     start = 0
     for x in inputs:
@@ -241,6 +251,7 @@ def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batc
 
 
 def stack(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """Each part copied to its place."""
     axis = value.settings["axis"] % len(value.shape) + batch
     for position, x in enumerate(inputs):
         low.emit(low.xp.copyto, out[(slice(None),) * axis + (position, ...)], x)

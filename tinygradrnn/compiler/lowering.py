@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import ELEMENTWISE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
-from tinygradrnn.compiler.sums import lower_sum, tiles
+from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
 from tinygradrnn.compiler.views import aligned, is_view, look, through
 from tinygradrnn.plugins import Backend
@@ -54,119 +55,8 @@ class Lowering:
         self.stored: dict[int, Stored] = {}
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
-        self.readers: dict[int, list[tuple[Value, Use | None]]] = {}
-        for value in rolled.values:
-            for use in value.uses():
-                self.readers.setdefault(id(use.value), []).append((value, use))
-            for end in (value.before, value.after):
-                if isinstance(end, Value):
-                    self.readers.setdefault(id(end), []).append((value, None))
-        self.region_of = {id(v): k for k, region in enumerate(self.regions) for v in region.values}
-        self.ends = {id(u.value) for u in rolled.outputs} | {id(u.value) for _, u in rolled.assigns}
-        self.packed = self._packed()
-        self.packed_into = {id(target) for target, _ in self.packed.values()}
-        self.merged = self._merged()
-        self.updates = self._updates()
-        self.last = self._last_uses()
+        self.facts = Facts(rolled, self.regions)
         self.run_all()
-
-    # ---------------------------------------------------------------- who needs what, how long
-
-    def root(self, value: Value) -> Value:
-        """The value whose array another one looks at."""
-        while True:
-            if id(value) in self.packed:
-                value = self.packed[id(value)][0]
-            elif is_view(value) or (value.op is not None and value.op.name == "reshape"):
-                value = value.inputs[0].value
-            else:
-                return value
-
-    def _last_uses(self) -> dict[int, int]:
-        """The last region that reads the array of each value."""
-        last: dict[int, int] = {}
-        for k, region in enumerate(self.regions):
-            for value in region.values:
-                for source in (value, *value.sources()):
-                    key = id(self.root(source))
-                    last[key] = max(last.get(key, k), k)
-        for key in self.merged:
-            value = next(v for v in self.rolled.values if id(v) == key)
-            end = max(self.region_of[id(reader)] for reader, _ in self.readers[key])
-            for source in value.sources():
-                last[id(self.root(source))] = max(last[id(self.root(source))], end)
-        never = len(self.regions)
-        for use in [*self.rolled.outputs, *(use for _, use in self.rolled.assigns)]:
-            last[id(self.root(use.value))] = never
-        for leaf, use in self.rolled.assigns:  # the new value is computed at the end
-            if id(use.value) in self.updates:
-                for source in use.value.sources():
-                    last[id(self.root(source))] = never
-        return last
-
-    def _updates(self) -> set[int]:
-        """New values of leaves that can be computed right into the leaf's array, at the end."""
-        assigned = {id(leaf) for leaf, _ in self.rolled.assigns}
-        found = set()
-        for leaf, use in self.rolled.assigns:
-            value = use.value
-            name = value.op.name if value.op is not None else ""
-            alone = (
-                id(value) not in self.readers
-                and sum(u.value is value for u in self.rolled.outputs) == 0
-            )
-            others = {id(self.root(s)) for s in value.sources()} - {id(leaf)}
-            same = value.shape == leaf.shape and value.dtype == leaf.dtype
-            if name in ("add", "subtract", "multiply") and alone and same:
-                if value.span is None and not (others & assigned):
-                    found.add(id(value))
-        return found
-
-    def _packed(self) -> dict[int, tuple[Value, Any]]:
-        """Values that are only a part of a sum of parts: computed right where they belong."""
-        found: dict[int, tuple[Value, Any]] = {}
-        for value in self.rolled.values:
-            if value.kind != "sum" or not tiles(value, value.terms):
-                continue
-            for term in value.terms:
-                source, use = term.use.value, term.use
-                one = len(self.readers.get(id(source), ())) == 1 and id(source) not in self.ends
-                own = source.kind in ("op", "sum") and not is_view(source)
-                if source.op is not None and source.op.name in ("reshape", "contract"):
-                    own = False
-                steps = source.span == value.span and use.shift in (0, None)
-                if term.axis is not None:
-                    steps = False
-                free = source.before is None and source.after is None
-                if one and own and steps and free and source.dtype == value.dtype:
-                    found[id(source)] = (value, term.where)
-        return found
-
-    def _merged(self) -> set[int]:
-        """Products of each step that are only summed over time: one product computes the sum."""
-        found = set()
-        for value in self.rolled.values:
-            if value.op is None or value.op.name != "contract" or value.span is None:
-                continue
-            readers = self.readers.get(id(value), [])
-            summed = [u is not None and u.span is not None and r.kind == "sum" for r, u in readers]
-            if readers and all(summed) and all(u.shift is not None for u in value.inputs):
-                if id(value) not in self.ends:
-                    found.add(id(value))
-        return found
-
-    def needs_steps(self, value: Value, region: Region) -> bool:
-        """Whether the steps of a value of a loop are needed after their own step."""
-        if id(value) in self.ends or value.before is not None or value.after is not None:
-            return True
-        for reader, use in self.readers.get(id(value), ()):
-            if reader not in region or use is None or use.shift != 0:
-                return True
-            if is_view(reader) and self.needs_steps(reader, region):
-                return True
-        if id(value) in self.packed:
-            return self.needs_steps(self.packed[id(value)][0], region)
-        return False
 
     # ---------------------------------------------------------------- arrays
 
@@ -175,8 +65,8 @@ class Lowering:
         key = id(value)
         if key in self.seen:
             return self.seen[key]
-        if key in self.packed:
-            target, where = self.packed[key]
+        if key in self.facts.packed:
+            target, where = self.facts.packed[key]
             return self.array(target)[where]
         if key in self.stored:
             return self.stored[key].full
@@ -202,8 +92,8 @@ class Lowering:
 
     def at(self, value: Value, t: int) -> Array:
         """The array of one time step."""
-        if id(value) in self.packed:
-            target, where = self.packed[id(value)]
+        if id(value) in self.facts.packed:
+            target, where = self.facts.packed[id(value)]
             return self.at(target, t)[where]
         if value.kind == "unstack":
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
@@ -224,8 +114,8 @@ class Lowering:
     def rows(self, value: Value, span: Span) -> Array:
         """The arrays of several time steps as one, time first."""
         assert value.span is not None
-        if id(value) in self.packed:
-            target, where = self.packed[id(value)]
+        if id(value) in self.facts.packed:
+            target, where = self.facts.packed[id(value)]
             return self.rows(target, span)[(slice(None), *where)]
         first, steps = span.first, span.steps
         if value.kind == "unstack":
@@ -266,8 +156,8 @@ class Lowering:
 
     def room(self, value: Value, like: list[Array], region: Region) -> None:
         """Find a place for all steps of a value."""
-        if id(value) in self.packed:
-            target = self.packed[id(value)][0]
+        if id(value) in self.facts.packed:
+            target = self.facts.packed[id(value)][0]
             if id(target) not in self.stored:
                 self.room(target, like, region)
             return
@@ -294,7 +184,7 @@ class Lowering:
         plain = tuple(range(len(value.shape)))
         wanted = [
             reader.settings["axis"]
-            for reader, _ in self.readers.get(id(value), ())
+            for reader, _ in self.facts.readers.get(id(value), ())
             if reader.kind == "unstack"
         ] + [term.axis for term in value.terms if term.axis is not None]
         if wanted:
@@ -308,7 +198,7 @@ class Lowering:
 
     def scratch(self, value: Value) -> None:
         """Room for one step of a value that nothing reads later."""
-        if id(value) in self.packed:
+        if id(value) in self.facts.packed:
             return
         block = self.pool.take(prod(value.shape) * value.dtype.itemsize)
         full = shaped(block, value.shape, value.dtype, tuple(range(len(value.shape))))
@@ -343,7 +233,7 @@ class Lowering:
                 self.drawn.append((place, value))
         for k, region in enumerate(self.regions):
             self.sections.append((region, len(self.calls)))
-            if id(region.values[0]) in self.updates:
+            if id(region.values[0]) in self.facts.updates:
                 pass  # a new value of a parameter: at the end
             elif region.steps is None:
                 self.run_value(region.values[0], region, k)
@@ -354,7 +244,7 @@ class Lowering:
 
     def release(self, k: int) -> None:
         """Hand back what no later region reads."""
-        for key in [key for key in self.stored if self.last.get(key) == k]:
+        for key in [key for key in self.stored if self.facts.last.get(key) == k]:
             self.pool.give(self.stored.pop(key).block)
         for block in self.borrowed:
             self.pool.give(block)
@@ -364,7 +254,7 @@ class Lowering:
         """One value, all of its steps at once."""
         if value.kind in ("leaf", "constant", "random") or is_view(value):
             return
-        if id(value) in self.merged:
+        if id(value) in self.facts.merged:
             return
         if value.op is not None and value.op.name == "reshape" and self.viewed(value):
             return
@@ -382,16 +272,16 @@ class Lowering:
     def in_place(self, value: Value, inputs: list[Any], k: int) -> bool:
         """Take over the array of an operand that is read here for the last time."""
         name = value.op.name if value.op is not None else ""
-        if id(value) in self.packed:
+        if id(value) in self.facts.packed:
             return False
         if name not in ELEMENTWISE or value.before is not None or value.after is not None:
             return False
         for use, array in zip(value.inputs, inputs, strict=True):
             source = use.value
             key = id(source)
-            if key not in self.stored or self.last.get(key) != k or use.step is not None:
+            if key not in self.stored or self.facts.last.get(key) != k or use.step is not None:
                 continue
-            if key in self.packed_into:
+            if key in self.facts.packed_into:
                 continue
             stored = self.stored[key]
             if source.before is not None or source.after is not None or use.shift:
@@ -453,7 +343,7 @@ class Lowering:
         """The values of a loop, step by step."""
         inside = [v for v in region.values if not is_view(v)]
         for value in inside:
-            if self.needs_steps(value, region):
+            if self.facts.needs_steps(value, region):
                 self.room(value, [], region)
             else:
                 self.scratch(value)
@@ -474,7 +364,7 @@ class Lowering:
         """The new values of parameters and of the memory of optimisers."""
         copies = []
         for leaf, use in self.rolled.assigns:
-            if id(use.value) in self.updates:
+            if id(use.value) in self.facts.updates:
                 self.compute(use.value, leaf.data, self.inputs(use.value, None), batch=False)
             else:
                 copies.append((leaf.data, self.operand(use)))

@@ -30,15 +30,18 @@ class Plan:
         self.outputs = [self.low.operand(use) for use in rolled.outputs]
 
     def run(self, arguments: list[Array]) -> list[Array]:
+        """The results for these arguments; parameters are changed in place."""
         for mine, given in zip(self.arguments, arguments, strict=True):
             if mine is not None:
                 mine[...] = given
         for action in self.program.host:
             action()
         for number, value in self.low.refresh:
-            number[...] = self.program.numbers[value.leaf]()
+            number[...] = self.program.numbers[value.leaf]()  # type: ignore[index]
         for place, value in self.low.drawn:
-            drawn = value.op.forward(self.low.xp, **value.settings)
+            drawn = value.op.forward(  # type: ignore[union-attr]
+                self.low.xp, **value.settings
+            )
             if place is not None:
                 place[...] = self.backend.asarray(drawn)
         with np.errstate(over="ignore"):

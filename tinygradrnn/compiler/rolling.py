@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygradrnn.compiler.capture import Program, reachable
+from tinygradrnn.compiler.families import Key, Part, group, moving, split
+from tinygradrnn.compiler.order import components, ordered
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
 from tinygradrnn.recording import Leaf, Node
-
-Key = tuple[Any, ...]
-
-
-class Home(NamedTuple):
-    """The family of a node and its time step; None for a node on its own."""
-
-    family: int
-    step: int | None
 
 
 class Irregular(Exception):
@@ -43,51 +36,6 @@ class _Retry(Exception):
     def __init__(self, alone: set[int]) -> None:
         super().__init__()
         self.alone = alone
-
-
-# ---------------------------------------------------------------- families
-
-
-def time_of(node: Node, found: dict[Node, int | None]) -> int | None:
-    """The step that a node belongs to; the gradient of a part of a stack to that of the part."""
-    if node.timestep is not None or node.place.origin is None:
-        return node.timestep
-    source, argument = node.place.origin
-    if source.operation is stack and argument is not None:
-        part = source.inputs[argument]
-        return found.get(part, part.timestep)
-    return None
-
-
-def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
-    """The nodes that are made by the same place of the program at several time steps, by step."""
-    step: dict[Node, int | None] = {}
-    counted: dict[Key, int] = {}
-    key_of: dict[Node, Key] = {}
-    found: dict[Key, dict[int, Node]] = {}
-    for node in nodes:
-        if isinstance(node, Leaf):
-            continue
-        t = step[node] = time_of(node, step)
-        origin = node.place.origin
-        if origin is None:
-            place: Key = (node.scope, node.op, ordinals.get(node, 0))
-        else:
-            source, argument = origin
-            if source.operation is stack:
-                argument = None
-            place = (key_of.get(source, ()), argument, node.op)
-        within = (place, t if origin is None else origin[0].order, origin and origin[1])
-        ordinal = counted[within] = counted.get(within, -1) + 1
-        dtype = getattr(node.value, "dtype", None)
-        key = (place, ordinal, node.shape, dtype, node.op)
-        key_of[node] = key if t is not None else (node.order,)
-        if t is not None:
-            found.setdefault(key, {})[t] = node
-    return [members for members in found.values() if len(members) > 1]
-
-
-# ---------------------------------------------------------------- values
 
 
 class _Roller:
@@ -233,7 +181,7 @@ class _Roller:
         for number, part in enumerate(parts):
             k = self.home.get(part.source)
             plain = part.where is None or not part.arrays
-            axis, rest = _moving(part.where) if k is not None and plain else (None, part.where)
+            axis, rest = moving(part.where) if k is not None and plain else (None, part.where)
             key = ("one", number) if k is None or not plain else (k, axis, repr(rest))
             runs.setdefault(key, []).append(part)
         terms: list[Term] = []
@@ -243,7 +191,7 @@ class _Roller:
                 continue
             run.sort(key=lambda part: self.step[part.source])
             steps = [self.step[part.source] for part in run]
-            use = Use(self.of_family[key[0]], span=Span(steps[0], steps[-1]))
+            use = Use(self.of_family[self.home[run[0].source]], span=Span(steps[0], steps[-1]))
             axis = key[1]
             even = steps == list(range(steps[0], steps[-1] + 1))
             if axis is None and even:
@@ -290,7 +238,7 @@ class _Roller:
         same = all(node.inputs == (source,) for node in nodes)
         if nodes[0].operation is not take or not same or source in self.home:
             raise Irregular
-        axis, _ = _moving(nodes[0].settings["index"])
+        axis, _ = moving(nodes[0].settings["index"])
         if axis is None:
             raise Irregular
         size = source.shape[axis]
@@ -346,7 +294,9 @@ class _Roller:
     def _boundary(self, value: Value, step: int, end: Value | str) -> None:
         assert value.span is not None
         early, late = value.span.first - step, step - value.span.last
-        if value.span.first <= step <= value.span.last or (end is not ZERO and max(early, late) > 1):
+        if value.span.first <= step <= value.span.last or (
+            end is not ZERO and max(early, late) > 1
+        ):
             raise Irregular
         if early > 0:
             if value.before not in (None, end):
@@ -398,100 +348,3 @@ class _Roller:
                     self._boundary(source, t + shift, ZERO)
             terms.append(Term(Use(source, shift=shift), where))
         return terms
-
-
-class Part(NamedTuple):
-    """One operand of an accumulate node, with the part of the sum it is added to."""
-
-    source: Node
-    where: tuple[Any, ...] | None
-    arrays: tuple[Node, ...]
-
-
-def split(node: Node) -> list[Part]:
-    """The operands of an accumulate node."""
-    parts = []
-    position = 0
-    for where, n_arrays in node.settings["places"]:
-        arrays = node.inputs[position + 1 : position + 1 + n_arrays]
-        parts.append(Part(node.inputs[position], where, arrays))
-        position += 1 + n_arrays
-    return parts
-
-
-def _moving(index: tuple[Any, ...] | None) -> tuple[int | None, Any]:
-    """The first axis at which an index is one integer, and the index without it."""
-    for axis, part in enumerate(index or ()):
-        if isinstance(part, int):
-            return axis, index[:axis] + index[axis + 1 :]  # type: ignore[index]
-        if not isinstance(part, slice):
-            break
-    return None, index
-
-
-# ---------------------------------------------------------------- order
-
-
-def ordered(ends: Sequence[Value]) -> list[Value]:
-    """The values that some need, sources before readers as far as a cycle allows."""
-    found: dict[int, Value] = {}
-    state: list[tuple[Value, list[Value]]] = []
-    seen: set[int] = set()
-    for end in ends:
-        if id(end) in seen:
-            continue
-        seen.add(id(end))
-        state.append((end, list(end.sources())[::-1]))
-        while state:
-            value, waiting = state[-1]
-            if not waiting:
-                found[id(value)] = value
-                state.pop()
-                continue
-            source = waiting.pop()
-            if id(source) not in seen:
-                seen.add(id(source))
-                state.append((source, list(source.sources())[::-1]))
-    return list(found.values())
-
-
-def components(values: Sequence[Value]) -> list[list[Value]]:
-    """The strongly connected components, sources before readers (Tarjan 1972, not recursive)."""
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
-    on: set[int] = set()
-    stack_: list[Value] = []
-    found: list[list[Value]] = []
-    for start in values:
-        if id(start) in index:
-            continue
-        work = [(start, iter(list(start.sources())))]
-        index[id(start)] = low[id(start)] = len(index)
-        stack_.append(start)
-        on.add(id(start))
-        while work:
-            value, sources = work[-1]
-            for source in sources:
-                if id(source) not in index:
-                    index[id(source)] = low[id(source)] = len(index)
-                    stack_.append(source)
-                    on.add(id(source))
-                    work.append((source, iter(list(source.sources()))))
-                    break
-                if id(source) in on:
-                    low[id(value)] = min(low[id(value)], index[id(source)])
-            else:
-                work.pop()
-                if work:
-                    parent = work[-1][0]
-                    low[id(parent)] = min(low[id(parent)], low[id(value)])
-                if low[id(value)] == index[id(value)]:
-                    part = []
-                    while True:
-                        member = stack_.pop()
-                        on.discard(id(member))
-                        part.append(member)
-                        if member is value:
-                            break
-                    found.append(part[::-1])
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinygradrnn.compiler.rolling import components
+from tinygradrnn.compiler.order import components
 from tinygradrnn.compiler.values import Rolled, Span, Value
 
 

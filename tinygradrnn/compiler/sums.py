@@ -38,7 +38,7 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
         low.emit(low.xp.copyto, out, 0)
         started = True
     for term in parts:
-        if id(term.use.value) in low.packed:
+        if id(term.use.value) in low.facts.packed:
             continue
         part(low, value, term, out, batch, started)
 
@@ -69,7 +69,7 @@ def total(low: Lowering, value: Value, term: Term, out: Array, started: bool) ->
     source = term.use.value
     span = term.use.span
     assert span is not None
-    if id(source) in low.merged:
+    if id(source) in low.facts.merged:
         x, g = [
             low.rows(u.value, Span(span.first + u.shift, span.last + u.shift))  # type: ignore[operator]
             for u in source.inputs
@@ -84,11 +84,12 @@ def total(low: Lowering, value: Value, term: Term, out: Array, started: bool) ->
 
 def tiles(value: Value, parts: list[Term]) -> bool:
     """Whether parts cover all of a value without overlapping: then nothing need be zero first."""
-    if len(parts) == 1 and parts[0].axis is not None:
+    axis = parts[0].axis if parts else None
+    if len(parts) == 1 and axis is not None:
         term = parts[0]
         assert term.use.span is not None and term.where is not None
-        rest = term.where[: term.axis] + term.where[term.axis + 1 :]
-        return term.use.span.steps == value.shape[term.axis] and all(p == slice(None) for p in rest)
+        rest = term.where[:axis] + term.where[axis + 1 :]
+        return term.use.span.steps == value.shape[axis] and all(p == slice(None) for p in rest)
     found = []
     for term in parts:
         where = term.where
@@ -104,10 +105,11 @@ def tiles(value: Value, parts: list[Term]) -> bool:
 
 def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, started: bool) -> None:
     """A term that is added to a part only."""
+    where = term.where
     if term.axis is not None:
-        assert term.use.span is not None and term.where is not None
+        assert term.use.span is not None and where is not None
         steps = slice(term.offset, term.offset + term.use.span.steps)
-        where = (*term.where[: term.axis], steps, *term.where[term.axis + 1 :])
+        where = (*where[: term.axis], steps, *where[term.axis + 1 :])
         rows = low.rows(term.use.value, term.use.span)
         kept = [k for k, p in enumerate(where) if isinstance(p, slice)]
         position = kept.index(term.axis)
@@ -121,7 +123,6 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         arrays = [low.operand(use) for use in term.arrays]
         low.emit(partial(scatter, out, term.where, arrays), x)
         return
-    where = term.where
     assert where is not None
     add(low, out[(slice(None), *where) if batch else where], x, started)
 

@@ -7,7 +7,7 @@ of them, so that the passes see about a hundred values for any T.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
@@ -149,3 +149,27 @@ class Rolled:
     draws: list[tuple[Value, int | None]]
     assigns: list[tuple[Value, Use]]
     irregular: int = 0
+
+    def copy(self) -> Rolled:
+        """The same values once more, to be kept while passes change these."""
+        new = {id(value): replace(value) for value in self.values}
+
+        def twin(use: Use) -> Use:
+            return use._replace(value=new.get(id(use.value), use.value))
+
+        def end(value: Value | str | None) -> Value | str | None:
+            return new.get(id(value), value) if isinstance(value, Value) else value
+
+        for value in new.values():
+            value.inputs = [twin(use) for use in value.inputs]
+            value.terms = [
+                t._replace(use=twin(t.use), arrays=tuple(map(twin, t.arrays))) for t in value.terms
+            ]
+            value.before, value.after = end(value.before), end(value.after)
+        return Rolled(
+            list(new.values()),
+            [twin(use) for use in self.outputs],
+            list(self.draws),
+            [(new.get(id(leaf), leaf), twin(use)) for leaf, use in self.assigns],
+            self.irregular,
+        )

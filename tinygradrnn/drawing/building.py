@@ -39,7 +39,7 @@ def build(
     reading = Reading(graph.nodes)
     timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
-    builder = _Builder(graph, reading, level, shown, timed, values)
+    builder = Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
     if gradients:
         sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
@@ -59,6 +59,8 @@ def build(
 def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
     """The steps to show: those asked for; else all of up to a dozen; else the first and last few.
 
+    The first and the last are always shown: there the states come in, and what follows reads them.
+
     Parameters
     ----------
     steps : sequence of Step
@@ -67,22 +69,25 @@ def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]
     wanted : int or iterable of int or None
         How many, or which labels.
     """
+    if isinstance(wanted, bool) or (isinstance(wanted, int) and wanted < 1):
+        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
+    chosen = None
     if wanted is not None and not isinstance(wanted, int):
-        labels_ = set(wanted)
+        chosen, wanted = list(wanted), None
         known = {step.label for step in steps}
-        unknown = sorted(labels_ - known, key=str)
-        if unknown or not labels_:
+        unknown = [label for label in chosen if label not in known]
+        if unknown or not chosen:
             raise ValueError(
                 f"steps: {unknown or 'an empty list'} is not among the time steps of this graph, "
                 f"{min(known)}…{max(known)}"
             )
-        return [step for step in steps if step.label in labels_]
-    if isinstance(wanted, bool) or (wanted is not None and wanted < 1):
-        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
     found: list[Step] = []
     for phase in sorted({step.phase for step in steps}):
         own = [step for step in steps if step.phase == phase]
-        count = wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level])
+        if chosen is not None:
+            found += [s for s in own if s.label in chosen or s in (own[0], own[-1])]
+            continue
+        count = max(wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level]), 2)
         if count >= len(own):
             found += own
         else:
@@ -90,8 +95,10 @@ def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]
     return found
 
 
-class _Builder:
+class Builder:
     """Collects boxes and wires, and for every number the terms it is the norm of."""
+
+    rolled = False
 
     def __init__(
         self,
@@ -124,7 +131,8 @@ class _Builder:
         ]
         self.units, self.hidden = limited(contract(reading, level, nodes), timed)
         self.folds, self.fold_of = self._find_folds()
-        self.naming = Naming(reading, timed)
+        self.naming = Naming(reading, timed, self.rolled)
+        self.same = reading.same
         self.starts: dict[tuple[int, Slot], Node] = {}  # what a state begins with
         self.phase_ends: dict[int, tuple[Step, Step]] = {}
         for step in reading.steps:
@@ -138,7 +146,7 @@ class _Builder:
         self._add_wires()
         self._add_outputs()
         return Diagram(
-            title(self.reading, self.level),
+            title(self.reading, self.level, self.rolled),
             tuple(self.boxes),
             tuple(self.wires),
             tuple(self.shown),
@@ -233,12 +241,12 @@ class _Builder:
         for unit, target in zip(units, self.unit_box, strict=True):
             for node in unit.nodes:
                 for position, source in enumerate(node.inputs):
-                    source = reading.same.get(source, source)
+                    source = self.same.get(source, source)
                     if source in unit.inside or source.op == "constant":
                         continue
                     state = self._carried(node, position)
                     start = self._start(source, state)
-                    if start is None or start == target:
+                    if start is None or (start == target and state is None):
                         continue
                     step = unit.step if self.timed else None
                     if start in self.rest or target in self.rest:
@@ -247,7 +255,7 @@ class _Builder:
                         continue
                     ends = found.setdefault((start, source, step, state), {})
                     uses = ends.setdefault(target, [])
-                    if len(unit.nodes) == 1 or not uses:
+                    if len(unit.nodes) == 1 or unit.what == "sum" or not uses:
                         uses.append([])
                     uses[-1].append((node, position))
         for node in reading.step if self.timed else ():

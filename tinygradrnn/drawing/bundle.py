@@ -44,6 +44,10 @@ def bundle_weights(diagram: Diagram) -> Diagram:
         boxes=tuple(boxes),
         wires=tuple(_joined(diagram, joined, new)),
         folds=tuple(fold._replace(box=new[fold.box]) for fold in diagram.folds),
+        rolls=tuple(
+            roll._replace(entries={k: new[box] for k, box in roll.entries.items()})
+            for roll in diagram.rolls
+        ),
         notes=(*diagram.notes, *notes),
     )
 
@@ -87,9 +91,12 @@ def _names(diagram: Diagram, groups: list[int]) -> dict[int, str]:
 def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> list[Wire]:
     wires: list[Wire] = []
     terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
+    uses: dict[tuple[int, tuple[int, ...]], int] = defaultdict(int)
     for wire in diagram.wires:
         if wire.source in joined:
-            terms[new[wire.source], wire.targets].append(wire.term)
+            key = new[wire.source], wire.targets
+            terms[key].append(wire.term)
+            uses[key] = max(uses[key], wire.uses)
     done: set[tuple[int, tuple[int, ...]]] = set()
     for wire in diagram.wires:
         source, targets = new[wire.source], tuple(new[t] for t in wire.targets)
@@ -101,7 +108,7 @@ def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> li
             done.add(key)
             size = joint(terms[key])
             single = (size,) if wire.terms else ()
-            wires.append(Wire(source, targets, term=size, terms=single))
+            wires.append(Wire(source, targets, term=size, terms=single, uses=uses[key]))
     return wires
 
 

@@ -239,6 +239,8 @@ def _units(reading: Reading, nodes: Sequence[Node], joined: _Union, level: str) 
         unit.nodes.append(node)
         unit.inside.add(node)
         unit.slot = reading.slot.get(node, node.order)
+        if unit.what == "cell":  # whose last operation is not the same in every step
+            unit.slot = unit.group, "cell"
     return list(found.values())
 
 

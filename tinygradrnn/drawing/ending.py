@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
-from tinygradrnn.drawing.look import NUMBER
+from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
 from tinygradrnn.drawing.records import Wire
-from tinygradrnn.drawing.scene import Line
-from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.scene import Line, Text
+from tinygradrnn.drawing.stage import ABOVE_LANE, Stage
 from tinygradrnn.drawing.stamping import joined
 from tinygradrnn.drawing.text import number, width
 
@@ -47,7 +47,9 @@ def draw_ending(stage: Stage) -> None:
     starts = {}
     for e, line in enumerate(lines):
         start, points, lane = line.origin
-        if lane:
+        if line.wires[0].when:
+            _tell_when(stage, line)
+        elif lane:
             _number(stage, line, turns)
         if e in turning:
             turn = turns + BESIDE_TURN * (turning.index(e) - 0.5)
@@ -112,6 +114,14 @@ def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
             if abs(heights[found[a]] - lines[found[b]].y) < BESIDE_TURN:
                 found[a], found[b] = found[b], found[a]
     return found
+
+
+def _tell_when(stage: Stage, line: Incoming) -> None:
+    """At which steps a line leaves a rolled one."""
+    when = ", ".join(dict.fromkeys(wire.when for wire in line.wires))
+    x = stage.right + stage.gap - 14
+    above = line.y + ABOVE_LANE + 2
+    stage.scene.texts.append(Text(x, above, when, SMALL, stage.theme.muted, align="right"))
 
 
 def _number(stage: Stage, line: Incoming, x: float) -> None:

@@ -19,7 +19,7 @@ def draw_steps(stage: Stage) -> None:
     for step in stage.diagram.steps:
         n, x, y = stage.place[step]
         placed = stage.placed[n]
-        name = f"t = {step.label}"
+        name = stage.step_name(step)
         stage.scene.panels.append(Panel(x, y, x + placed.width, y + placed.height, name))
     for k, box in enumerate(stage.diagram.boxes):
         if box.step is not None:

@@ -14,7 +14,7 @@ SIGNS = frozenset("@+×−÷")
 Texts = tuple[str, ...]
 
 
-def name_of(node: Node, label: int | None) -> str:
+def name_of(node: Node, label: int | str | None) -> str:
     """The name of a node with its time step."""
     name = clean(node.name or "", 24)
     return pretty(name) if label is None or not name else at_step(name, label)

@@ -86,19 +86,22 @@ def _entries(scene: Scene, diagram: Diagram, look: Look) -> list[Entry]:
                 line(x + 13 * n, y, 11.0, colour, 2.0, False)
                 scene.dot(x + 13 * n + 5.5, y, 2.8, colour)
 
-        found.append(
-            Entry(weights, 13.0 * len(colours) + 6, "weight: drawn once, one tap per step")
-        )
+        use = "drawn once for all steps" if diagram.rolls else "drawn once, one tap per step"
+        found.append(Entry(weights, 13.0 * len(colours) + 6, f"weight: {use}"))
     found += [Entry(None, 0.0, note) for note in diagram.notes]
     if diagram.gradients:
-        found.append(Entry(None, 0.0, "arrows run forward · numbers, thickness: ‖∂L/∂·‖, — none"))
+        text = "arrows run forward · numbers, thickness: ‖∂L/∂·‖, — none"
+        if diagram.rolls:
+            text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
+        found.append(Entry(None, 0.0, text))
         if look.largest > 0:
             power = math.floor(math.log10(look.largest))
             marks = [(10.0 ** (power + step), _power(power + step)) for step in (-4, -2, 0)]
 
             def scale(x: float, y: float) -> None:
+                thickness = look.tap if diagram.rolls else look.lane
                 for size, text in marks:
-                    line(x, y, 22.0, theme.muted, look.lane(size), False)
+                    line(x, y, 22.0, theme.muted, thickness(size), False)
                     scene.texts.append(Text(x + 28, y, text, SIZE, theme.muted, align="left"))
                     x += 42 + width(text, SIZE)
 

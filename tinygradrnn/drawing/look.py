@@ -52,12 +52,14 @@ class Look:
         return round(low + (high - low) * min(max(share, 0.0), 1.0), 2)
 
     def lane(self, size: float | None) -> float:
-        """The thickness of a state lane."""
-        return self.thickness(size, 1.0, 6.5) if self.diagram.gradients else 3.0
+        """The thickness of a state lane; in a rolled picture it has no one gradient."""
+        scaled = self.diagram.gradients and not self.diagram.rolls
+        return self.thickness(size, 1.0, 6.5) if scaled else 3.0
 
     def branch(self, size: float | None) -> float:
         """The thickness of a wire that leaves a lane, to another reader in the same step."""
-        return self.thickness(size, 0.9, 3.0) if self.diagram.gradients else 1.4
+        scaled = self.diagram.gradients and not self.diagram.rolls
+        return self.thickness(size, 0.9, 3.0) if scaled else 1.4
 
     def tap(self, size: float | None) -> float:
         """The thickness of a tap."""
@@ -114,7 +116,7 @@ class Look:
             bold=box.kind == "weight",
             thick=thick,
             round=width == height == 24.0,
-            dashed=box.kind in FOLDS,
+            dashed=box.kind in FOLDS or box.dashed,
         )
 
     @cached_property

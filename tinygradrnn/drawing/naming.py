@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.contract import Unit, computes, module_of
 from tinygradrnn.drawing.reading import Reading, Slot
@@ -18,6 +20,8 @@ class Naming:
     reading : Reading
     timed : bool
         Whether the picture has a time axis.
+    rolled : bool
+        Whether one step stands for all: t in place of its number.
 
     Attributes
     ----------
@@ -27,16 +31,17 @@ class Naming:
         What stands in for a state before the first step, by the name of the state.
     """
 
-    def __init__(self, reading: Reading, timed: bool) -> None:
-        self.reading, self.timed = reading, timed
+    def __init__(self, reading: Reading, timed: bool, rolled: bool = False) -> None:
+        self.reading, self.timed, self.rolled = reading, timed, rolled
         self.weights = self._weight_names()
         self.states = self._state_names()
         self.initial = self._find_initial()
 
     def state(self, node: Node) -> str:
         """A state at the time step of the node that computes it."""
-        name = labels.name_of(node, node.timestep)
-        return name or at_step(self.states[self.reading.slot[node]], node.timestep or 0)
+        step = self._index(node.timestep, node.timestep)
+        name = labels.name_of(node, step)
+        return name or at_step(self.states[self.reading.slot[node]], step or 0)
 
     def look(self, unit: Unit) -> tuple[Kind, tuple[str, ...]]:
         """What kind of box a unit is, and what is written in it."""
@@ -57,7 +62,8 @@ class Naming:
         if node in self.initial:
             return "state", (labels.initial(node, self.initial[node]),)
         if unit.what == "affine":
-            return "affine", (labels.formula(unit.nodes, self._term),)
+            here = unit.step.label if unit.step is not None else None
+            return "affine", (labels.formula(unit.nodes, partial(self._term, here=here)),)
         if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)
@@ -77,7 +83,8 @@ class Naming:
         """The name of a unit's result, with its time step, or with the first and the last."""
         node = unit.result
         if self.timed:
-            return labels.name_of(node, unit.step.label if unit.step is not None else None)
+            step = unit.step.label if unit.step is not None else None
+            return labels.name_of(node, self._index(step, step))
         ends = [n for n in (unit.nodes[0], node) if n.name and n.timestep is not None]
         ends.sort(key=lambda n: n.timestep or 0)
         names = dict.fromkeys(labels.name_of(n, n.timestep) for n in ends)
@@ -90,13 +97,28 @@ class Naming:
             return ""
         return " ←" if any(slot[0] == unit.group and ways[slot] for slot in ways) else " →"
 
-    def _term(self, node: Node) -> str:
-        """What a value is called in a formula."""
+    def _index(self, step: int | None, here: int | None) -> int | str | None:
+        """The number of a step; in a rolled picture t, or how far it is from t."""
+        if not self.rolled or step is None or here is None:
+            return step
+        return index_from_t(step - here)
+
+    def _term(self, node: Node, here: int | None) -> str:
+        """What a value is called in a formula of a step."""
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
         if node in self.initial:
+            if self.rolled:
+                return self._one_before(node)
             return labels.initial(node, self.initial[node]).removesuffix(" = 0")
-        return labels.name_of(node, node.timestep) or "·"
+        return labels.name_of(node, self._index(node.timestep, here)) or "·"
+
+    def _one_before(self, start: Node) -> str:
+        """What an initial state stands in for: the state one step before step t."""
+        reading = self.reading
+        uses = [(reading.slot.get(reader), at) for reader, at in reading.readers[start]]
+        slot = next(reading.carried[s, at] for s, at in uses if s and (s, at) in reading.carried)
+        return at_step(self.states[slot], index_from_t(1 if reading.states[slot] else -1))
 
     def _weight_names(self) -> dict[Node, str]:
         """Of every parameter; equal ones are numbered, in the order of the layers."""
@@ -126,7 +148,12 @@ class Naming:
         }
 
 
-def title(reading: Reading, level: str) -> str:
+def index_from_t(away: int) -> str:
+    """``t``, ``t-1`` or ``t+1``."""
+    return f"t{away:+d}" if away else "t"
+
+
+def title(reading: Reading, level: str, rolled: bool = False) -> str:
     """``Bidirectional LSTM · op level · T = 3``; of layers that follow in time ``A → B``."""
     phases: dict[int, dict[int, Node]] = {}
     for node, group in reading.group.items():
@@ -135,7 +162,7 @@ def title(reading: Reading, level: str) -> str:
     counts: dict[int, int] = {}
     for step in reading.steps:
         counts[step.phase] = counts.get(step.phase, 0) + 1
-    parts = [found or "Computation graph", f"{level} level"]
+    parts = [found or "Computation graph", f"{level} level", *(["rolled"] if rolled else [])]
     if counts:
         parts.append("T = " + " + ".join(map(str, counts.values())))
     return " · ".join(parts)

@@ -187,7 +187,7 @@ def place_side(
 
 def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:
     if lane and wire.value is not None:
-        return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane")
+        return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane", wire.partial)
     if wire.source in look.weight_colour:
         return Style(look.weight_colour[wire.source], look.tap(wire.term), "tap")
-    return Style(look.theme.wire, 1.4 if entering else 1.1)
+    return Style(look.theme.wire, 1.4 if entering else 1.1, dashed=wire.partial)

@@ -15,8 +15,10 @@ from typing import Any
 from tinygradrnn.drawing.building import build
 from tinygradrnn.drawing.contract import LEVELS
 from tinygradrnn.drawing.dot import to_dot
+from tinygradrnn.drawing.patterns import INSTEAD
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.render import DrawingError, RendererNotFoundError, render
+from tinygradrnn.drawing.rolling import build_rolled
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.template import fits_time_axis
 from tinygradrnn.drawing.theme import THEMES, Theme
@@ -34,6 +36,7 @@ def draw(
     target: Target,
     *,
     level: str = "op",
+    rolled: bool = False,
     values: bool = False,
     gradients: bool = False,
     steps: int | Iterable[int] | None = None,
@@ -47,6 +50,11 @@ def draw(
         For example the loss.
     level : "op", "gate", "cell" or "layer"
         What is a box: every operation; every named gate; a cell at a time step; a whole layer.
+    rolled : bool
+        Draw one time step for all, with a loop for each state back to where the next step starts,
+        "× T" on it. What happens at some steps only is dashed. With ``gradients`` the numbers at
+        weights are ‖Σ‖ over all uses, and a table has ‖∂L/∂state‖ of every step. Not for
+        ``level="layer"``, which has no time steps, nor together with ``steps``.
     values : bool
         Also write shapes, and small values, into the boxes.
     gradients : bool
@@ -54,8 +62,8 @@ def draw(
         there, as a number and as thickness on a logarithmic scale; "—" where none does. Runs the
         backward walk of its own, the target must be a single number.
     steps : int or iterable of int, optional
-        How many time steps to show, or which. The others are folded into a box that says how many.
-        Without: all of up to a dozen, else the first and last few.
+        How many time steps to show, or which besides the first and the last. The others are folded
+        into a box that says how many. Without: all of up to a dozen, else the first and last few.
     theme : "light" or "dark"
 
     Returns
@@ -67,6 +75,8 @@ def draw(
     ------
     StaleGraphError
         With ``gradients``: if a parameter changed after the graph was recorded.
+    ValueError
+        With ``rolled``: if no one time step can stand for all of them.
 
     Examples
     --------
@@ -76,11 +86,29 @@ def draw(
         if value not in accepted:
             raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, accepted))}")
     graph = _graph(target)
+    if rolled:
+        return _rolled(graph, level, values, gradients, steps, THEMES[theme])
     shown = partial(build, graph, level=level, values=values, gradients=gradients, steps=steps)
     diagram = shown()
     if not fits_time_axis(diagram, THEMES[theme]):
         diagram = shown(timed=False)
     return Drawing(diagram, THEMES[theme])
+
+
+def _rolled(
+    graph: Graph, level: str, values: bool, gradients: bool, steps: object, theme: Theme
+) -> Drawing:
+    if steps is not None:
+        raise ValueError(
+            "steps: a rolled picture draws one step for all; leave steps or rolled out"
+        )
+    diagram = build_rolled(graph, level=level, values=values, gradients=gradients)
+    if not fits_time_axis(diagram, theme):
+        raise ValueError(
+            f"rolled: something reads all steps before another step goes on (attention, say), so "
+            f"that no one step can stand for all. {INSTEAD}"
+        )
+    return Drawing(diagram, theme)
 
 
 def _graph(target: Any) -> Graph:

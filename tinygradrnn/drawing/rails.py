@@ -39,9 +39,9 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
         points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
         scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
         at = dot
-    if weight and stage.diagram.gradients:
+    shown = stage.rail_text(box)
+    if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
-        shown = f"‖Σ‖ {number(total)}"
         scene.texts.append(
             Text(left, y, shown, NUMBER, colour, bold=True, align="left", plate=stage.theme.page)
         )

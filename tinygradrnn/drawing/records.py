@@ -20,6 +20,9 @@ with weights and their sum; cell: a whole cell, layer or module; state: what is 
 step; weight: a parameter; fold: time steps that are not shown; rest: operations that are not."""
 
 
+EVERY = "every t"
+
+
 class Step(NamedTuple):
     """A time step; a network that starts counting anew (a decoder) is in the next phase."""
 
@@ -45,6 +48,8 @@ class Box:
     tooltip : str
     total : float or None
         Of a weight: the size of the whole gradient.
+    dashed : bool
+        In a rolled picture: whether some steps do without it.
     """
 
     kind: Kind
@@ -54,6 +59,7 @@ class Box:
     group: int | None
     tooltip: str
     total: float | None = None
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ class Wire:
         The size of the gradient that the targets together send back; None if none is sent.
     terms : tuple of float or None
         Those of the targets, one by one.
+    when : str
+        In a rolled picture, of a wire into or out of the steps: at which of them. Empty elsewhere.
+    uses : int
+        In a rolled picture, of a wire into the steps: how often it is read in all of them.
     """
 
     source: int
@@ -81,6 +91,13 @@ class Wire:
     value: int | None = None
     term: float | None = None
     terms: tuple[float | None, ...] = ()
+    when: str = ""
+    uses: int = 0
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is read, or read from, at some steps only."""
+        return self.when not in ("", EVERY)
 
 
 class StateName(NamedTuple):
@@ -97,6 +114,25 @@ class Fold(NamedTuple):
     after: Step | None
     steps: int
     box: int
+
+
+class History(NamedTuple):
+    """How large ∂L/∂state is at each step (None: no gradient reaches it), by label."""
+
+    state: int
+    sizes: dict[int, float | None]
+
+
+class Roll(NamedTuple):
+    """Steps that are drawn as one: that one, all labels, and of each of its states a history.
+
+    ``entries`` are the boxes of what the states were one step before, by number of the state.
+    """
+
+    step: Step
+    labels: tuple[int, ...]
+    entries: dict[int, int]
+    histories: tuple[History, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +152,8 @@ class Diagram:
         Whether sizes of gradients are to be shown.
     notes : tuple of str
         Further lines for the legend.
+    rolls : tuple of Roll
+        In a rolled picture: one for each phase.
     """
 
     title: str
@@ -126,6 +164,7 @@ class Diagram:
     states: tuple[StateName, ...] = ()
     gradients: bool = False
     notes: tuple[str, ...] = field(default=())
+    rolls: tuple[Roll, ...] = ()
 
     @cached_property
     def wires_from(self) -> tuple[tuple[Wire, ...], ...]:

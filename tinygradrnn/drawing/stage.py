@@ -123,6 +123,10 @@ class Stage:
 
     # ---------------------------------------------------------------- what several parts need
 
+    def step_name(self, step: Step) -> str:
+        """What is written above a step."""
+        return f"t = {step.label}"
+
     def step_of(self, box: int) -> Step | None:
         """The step that a box belongs to."""
         return self.diagram.boxes[box].step
@@ -130,6 +134,16 @@ class Stage:
     def tooltip(self, box: int) -> str:
         """What a wire from a box carries."""
         return " ".join(self.diagram.boxes[box].text)
+
+    def rail_text(self, box: int) -> str:
+        """What is written on a rail: how often it is used, and how large the gradient is."""
+        if box not in self.look.weight_colour:
+            return ""
+        uses = sum(wire.uses for wire in self.diagram.wires_from[box])
+        texts = [f"used × {uses}"] if uses else []
+        if self.diagram.gradients:
+            texts.append(f"‖Σ‖ {number(self.diagram.boxes[box].total)}")
+        return "   ".join(texts)
 
     def right_end(self, end: int) -> float:
         """The right border of a shape, or a dot."""

@@ -16,6 +16,7 @@ class Style(NamedTuple):
     colour: str
     width: float
     over: Over = "flow"
+    dashed: bool = False
 
 
 @dataclass
@@ -94,6 +95,7 @@ class Stamp:
                     style.over,
                     self.tooltip,
                     arrow=branch.end is not None and end >= 0,
+                    dashed=style.dashed,
                 )
             )
         return rest

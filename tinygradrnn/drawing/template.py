@@ -156,6 +156,8 @@ class _Maker:
             if wire.source in self.inside and source.step == targets[0].step:
                 role: Role = ("slot", source.slot)
             elif wire.state is not None:
+                if wire.state not in self.states:
+                    raise IrregularError
                 role = ("entry", wire.state)
                 if wire.source in self.inside:
                     self._leave(wire, source)

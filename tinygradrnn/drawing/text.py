@@ -43,7 +43,7 @@ def pretty(name: str) -> str:
     return stem + subscript(index) + count
 
 
-def at_step(name: str, step: int) -> str:
+def at_step(name: str, step: int | str) -> str:
     """A name with its time step: c₃; W_y₃ would read badly, so a second index has a comma."""
     shown = pretty(name)
     return shown + subscript(step)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tinygradrnn.drawing.ending import draw_ending
+from tinygradrnn.drawing.histories import draw_histories
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.legend import add_legend
 from tinygradrnn.drawing.look import Look
+from tinygradrnn.drawing.loops import RolledStage, draw_loops
 from tinygradrnn.drawing.outside import make_side, place_side
 from tinygradrnn.drawing.rails import draw_rails
 from tinygradrnn.drawing.records import Diagram
@@ -29,9 +31,20 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
     Scene
     """
     look = Look(diagram, theme)
-    scene = _timeline(diagram, look) if diagram.steps else _plain(diagram, look)
+    draw = _rolled if diagram.rolls else _timeline if diagram.steps else _plain
+    scene = draw(diagram, look)
     add_legend(scene, diagram, look)
     return scene
+
+
+def _rolled(diagram: Diagram, look: Look) -> Scene:
+    stage = RolledStage(diagram, look)
+    draw_steps(stage)
+    draw_rails(stage)
+    draw_loops(stage)
+    draw_ending(stage)
+    draw_histories(stage.scene, diagram, look, stage.right)
+    return stage.scene
 
 
 def _timeline(diagram: Diagram, look: Look) -> Scene:

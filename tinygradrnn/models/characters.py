@@ -56,7 +56,9 @@ class CharacterModel(nn.Module):
         self.embedding.W.data = initialisers.uniform((kinds, embedding), 1.0)
         # A forget gate that starts half closed learns text faster than one that starts open.
         options: dict[str, Any] = {"forget_bias": 0.0} if cell == "lstm" else {}
-        self.rnn = CELLS[cell](embedding, hidden, num_layers=layers, dropout=dropout, **options)
+        self.rnn: nn.Module = CELLS[cell](
+            embedding, hidden, num_layers=layers, dropout=dropout, **options
+        )
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden, kinds)
         around = [*self.embedding.parameters(), *self.readout.parameters()]

@@ -36,11 +36,12 @@ class Lengths:
         return self.tensor > t
 
 
-def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths | None:
-    """The lengths, None if all are T; or an error that says what is wrong with them."""
+def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
+    """The lengths for x (B, T, …), None if all are T; or an error that says what is wrong."""
     if lengths is None or isinstance(lengths, Lengths):
         return lengths
-    tensor = as_tensor(lengths)
+    batch, steps = x.shape[:2]
+    tensor = as_tensor(lengths if hasattr(lengths, "dtype") else np.asarray(lengths))
     if tensor.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers, got {tensor.dtype}")
     if tensor.shape != (batch,):
@@ -48,20 +49,23 @@ def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths | None:
             f"lengths must be one number for each of the {batch} sequences, got shape "
             f"{tensor.shape}"
         )
+    values = tensor.node.value
+    values = np.asarray(backend_of(values).to_numpy(values), np.int64)
 
-    def wrong(low: int, high: int) -> str:
-        return (
+    def wrong(low: int, high: int) -> Exception:
+        return ValueError(
             f"lengths must be from 1 to T = {steps}, got {low if low < 1 else high} (a sequence "
             "without steps has no last output; leave it out of the batch)"
         )
 
+    if values.size and (values.min() < 1 or values.max() > steps):
+        raise wrong(int(values.min()), int(values.max()))
     if state.capture is not None:
         state.capture.check(tensor.node, 1, steps, wrong)
         return Lengths(tensor, None)
-    values = tensor.numpy().astype(np.int64)
-    if values.min() < 1 or values.max() > steps:
-        raise ValueError(wrong(int(values.min()), int(values.max())))
-    return None if (values == steps).all() else Lengths(tensor, values)
+    if (values == steps).all():
+        return None
+    return Lengths(Tensor(Leaf(backend_of(x.node.value).asarray(values))), values)
 
 
 def chosen(runs: Tensor, x: Tensor, otherwise: Tensor | float) -> Tensor:

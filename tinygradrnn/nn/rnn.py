@@ -123,7 +123,7 @@ class RNN(Module):
         x = as_tensor(x)
         check_input(self.cell, x, ("B", "T", "F"))
         batch, steps = x.shape[:2]
-        valid = checked_lengths(lengths, batch, steps)
+        valid = checked_lengths(lengths, x)
         x = without_padding(x, valid)
         backwards = self.reverse != reverse
         state = self._start(state, batch)

@@ -111,7 +111,7 @@ class Stacked(Module):
         x = as_tensor(x)
         if x.ndim != 3:
             raise ValueError(f"{type(self).__name__}: x must be (B, T, F), got {x.shape}")
-        lengths = checked_lengths(lengths, *x.shape[:2])
+        lengths = checked_lengths(lengths, x)
         if self.skip or (self.training and self.dropout):
             x = without_padding(x, lengths)
         wanted = f"a tuple of {len(self.layers)} states, one for each layer"

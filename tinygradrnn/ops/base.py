@@ -94,28 +94,32 @@ class Op:
         ValueError, IndexError, TypeError
             What the array module raises, with the operation, the names and the shapes.
         """
-        for argument in arguments:
-            if isinstance(argument, Tensor):
-                break
-        else:
-            return self.compute(arguments, settings)  # type: ignore[no-any-return]
         inputs: list[Node] = []
         values: list[Array] = []
-        records = False
-        for position, argument in enumerate(arguments):
-            node = argument.node if isinstance(argument, Tensor) else constant(argument, arguments)
+        needs = False
+        for argument in arguments:
+            if isinstance(argument, Tensor):
+                node = argument.node
+                if node.requires_grad:
+                    needs = True
+            elif type(argument) in NUMBERS:
+                node = Leaf(argument)
+            elif any(isinstance(a, Tensor) for a in arguments):
+                node = constant(argument, arguments)
+            else:
+                return self.compute(arguments, settings)  # type: ignore[no-any-return]
             inputs.append(node)
             values.append(node.value)
-            if node.requires_grad and position not in self.blind:
-                records = True
         value = self.compute(values, settings, inputs)
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
             inputs = narrow
             value = self.compute([node.value for node in inputs], settings, inputs)
         if isinstance(value, np.generic):  # NumPy's reductions give scalars, CuPy's 0-d arrays
             value = np.asarray(value)
+        if needs and self.blind:
+            needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
-        if records and place.recording and self.differentiable:
+        if needs and place.recording and self.differentiable:
             node = Node(self, tuple(inputs), settings, value, place, True)
         elif state.capture is not None:
             node = state.capture.record(self, inputs, settings, value)
@@ -134,16 +138,25 @@ class Op:
         """Run forward on arrays, on the one backend that they live on."""
         kind = type(values[0])
         xp = array_modules.get(kind)
-        if xp is None:  # a number, or the first array of its type
-            kind, xp = first_array(values)
         for value in values:
-            if type(value) is not kind and type(value) not in NUMBERS:
-                common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
+            if xp is None or (type(value) is not kind and type(value) not in NUMBERS):
+                xp = self.array_module(values)  # a number first, a new type, or several types
+                break
         try:
             return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except (ValueError, IndexError, TypeError, OverflowError) as error:
             given = [node.describe() for node in inputs] if inputs else map(describe, values)
             raise type(error)(self.explain(error, values, list(given), settings)) from error
+
+    def array_module(self, values: Sequence[Array]) -> Any:
+        """The array module of values that are not all of one type."""
+        arrays = [value for value in values if type(value) not in NUMBERS]
+        kind = type(arrays[0])
+        if len(arrays) > 1 and any([type(array) is not kind for array in arrays]):
+            common_backend(self.name, arrays)
+        if kind not in array_modules:
+            array_modules[kind] = backend_of(arrays[0]).xp
+        return array_modules[kind]
 
     def explain(
         self, error: Exception, values: Sequence[Array], given: list[str], settings: dict[str, Any]
@@ -165,13 +178,6 @@ class EachRule:
 
 
 array_modules: dict[type, Any] = {}
-
-
-def first_array(values: Sequence[Array]) -> tuple[type, Any]:
-    """The type of the first array among the values, and its array module."""
-    array = next(v for v in values if type(v) not in NUMBERS)
-    xp = array_modules[type(array)] = backend_of(array).xp
-    return type(array), xp
 
 
 def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[Node] | None:

@@ -214,7 +214,7 @@ def check_within(
 ) -> None:
     """Raise IndexError, with the message for the smallest and largest, unless all are in range."""
     values = integers.node.value if isinstance(integers, Tensor) else integers
-    if state.capture is not None and isinstance(integers, Tensor):
-        state.capture.check(integers.node, low, high, message)
     if values.size and not (low <= int(values.min()) and int(values.max()) <= high):
         raise IndexError(message(int(values.min()), int(values.max())))
+    if state.capture is not None and isinstance(integers, Tensor):
+        state.capture.check(integers.node, low, high, lambda *found: IndexError(message(*found)))

@@ -41,6 +41,8 @@ def _problem(x: Shape, y: Shape) -> str | None:
 
 
 def _contract(xp: Any, x: Any, g: Any) -> Any:
+    if x.ndim == 2:
+        return x.T @ g
     rows = prod(x.shape[:-1])
     return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
 

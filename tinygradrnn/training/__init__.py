@@ -2,8 +2,6 @@
 
 from tinygradrnn.training.characters import CharacterJob as CharacterJob
 from tinygradrnn.training.evaluation import bits_per_character as bits_per_character
-from tinygradrnn.training.pictures import cell_example as cell_example
-from tinygradrnn.training.pictures import unrolled_loss as unrolled_loss
 from tinygradrnn.training.progress import progress as progress
 from tinygradrnn.training.runs import RunError as RunError
 from tinygradrnn.training.runs import load_run as load_run

@@ -15,12 +15,11 @@ import numpy as np
 from tinygradrnn import seeds
 from tinygradrnn.backend import get_backend
 from tinygradrnn.checkpoint import write_atomically
-from tinygradrnn.models import generate
+from tinygradrnn.models import generate, unrolled_loss
 from tinygradrnn.text import TextError, Vocabulary, ngram_bits_per_character, split
 from tinygradrnn.training import runs
 from tinygradrnn.training.curves import save_curves
 from tinygradrnn.training.interruption import stop_on_interrupt
-from tinygradrnn.training.pictures import unrolled_loss
 from tinygradrnn.training.progress import Show
 from tinygradrnn.training.settings import Settings
 from tinygradrnn.training.trainer import Trainer

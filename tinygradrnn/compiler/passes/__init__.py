@@ -14,7 +14,9 @@ from tinygradrnn.compiler.passes.simplify import (
     invariants,
     sums_of_scattered,
 )
-from tinygradrnn.compiler.values import Rolled
+from tinygradrnn.compiler.schedule import schedule
+from tinygradrnn.compiler.values import Rolled, Value
+from tinygradrnn.compiler.views import is_view
 
 PASSES: tuple[Callable[[Rolled], int], ...] = (
     aliases,
@@ -29,12 +31,27 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
 
 
 class Report(NamedTuple):
-    """What a pass did: how many places it changed, and how many values there were after it."""
+    """What a pass did: what it changed, and how many values and operations there were after it."""
 
     name: str
     summary: str
     changed: int
     values: int
+    calls: int
+
+
+def operations(rolled: Rolled) -> int:
+    """How many operations are computed, those of a loop once for each step."""
+    total = 0
+    for region in schedule(rolled):
+        steps = 1 if region.steps is None else len(region.steps)
+        total += steps * sum(map(computed, region.values))
+    return total
+
+
+def computed(value: Value) -> bool:
+    """Whether something is computed for a value; a view is only another way to look at one."""
+    return value.kind not in ("leaf", "constant") and not is_view(value)
 
 
 def optimise(rolled: Rolled, without: tuple[str, ...] = ()) -> list[Report]:
@@ -44,5 +61,7 @@ def optimise(rolled: Rolled, without: tuple[str, ...] = ()) -> list[Report]:
         if one.__name__ not in without:
             changed = one(rolled)
             summary = (one.__doc__ or "").splitlines()[0]
-            reports.append(Report(one.__name__, summary, changed, len(rolled.values)))
+            reports.append(
+                Report(one.__name__, summary, changed, len(rolled.values), operations(rolled))
+            )
     return reports

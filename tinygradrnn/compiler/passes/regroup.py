@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygradrnn.compiler.order import components
 from tinygradrnn.compiler.passes.simplify import plain, refresh, replace_uses
-from tinygradrnn.compiler.rolling import components
 from tinygradrnn.compiler.values import Rolled, Term, Use, Value
 from tinygradrnn.ops import add as add_op
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.rolling import ordered
+from tinygradrnn.compiler.order import ordered
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
 from tinygradrnn.ops import reshape
 

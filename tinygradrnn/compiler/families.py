@@ -1,0 +1,79 @@
+"""Families: the nodes that one place of the program makes, one at every time step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygradrnn.ops import stack
+from tinygradrnn.recording import Leaf, Node
+
+Key = tuple[Any, ...]
+
+
+def time_of(node: Node, found: dict[Node, int | None]) -> int | None:
+    """The step that a node belongs to; the gradient of a part of a stack to that of the part."""
+    if node.timestep is not None or node.place.origin is None:
+        return node.timestep
+    source, argument = node.place.origin
+    if source.operation is stack and argument is not None:
+        part = source.inputs[argument]
+        return found.get(part, part.timestep)
+    return None
+
+
+def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
+    """The nodes that are made by the same place of the program at several time steps, by step."""
+    step: dict[Node, int | None] = {}
+    counted: dict[Key, int] = {}
+    key_of: dict[Node, Key] = {}
+    found: dict[Key, dict[int, Node]] = {}
+    for node in nodes:
+        if isinstance(node, Leaf):
+            continue
+        t = step[node] = time_of(node, step)
+        origin = node.place.origin
+        if origin is None:
+            place: Key = (node.scope, node.op, ordinals.get(node, 0))
+        else:
+            source, argument = origin
+            if source.operation is stack:
+                argument = None
+            place = (key_of.get(source, ()), argument, node.op)
+        within = (place, t if origin is None else origin[0].order, origin and origin[1])
+        ordinal = counted[within] = counted.get(within, -1) + 1
+        dtype = getattr(node.value, "dtype", None)
+        key = (place, ordinal, node.shape, dtype, node.op)
+        key_of[node] = key if t is not None else (node.order,)
+        if t is not None:
+            found.setdefault(key, {})[t] = node
+    return [members for members in found.values() if len(members) > 1]
+
+
+class Part(NamedTuple):
+    """One operand of an accumulate node, with the part of the sum it is added to."""
+
+    source: Node
+    where: tuple[Any, ...] | None
+    arrays: tuple[Node, ...]
+
+
+def split(node: Node) -> list[Part]:
+    """The operands of an accumulate node."""
+    parts = []
+    position = 0
+    for where, n_arrays in node.settings["places"]:
+        arrays = node.inputs[position + 1 : position + 1 + n_arrays]
+        parts.append(Part(node.inputs[position], where, arrays))
+        position += 1 + n_arrays
+    return parts
+
+
+def moving(index: tuple[Any, ...] | None) -> tuple[int | None, Any]:
+    """The first axis at which an index is one integer, and the index without it."""
+    for axis, part in enumerate(index or ()):
+        if isinstance(part, int):
+            return axis, index[:axis] + index[axis + 1 :]  # type: ignore[index]
+        if not isinstance(part, slice):
+            break
+    return None, index
