@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pairing import PeerError, Worker, Workers, limited_to
+from pairing import PeerError, Worker, Workers
 from peers import ROWS
 from results import table
 from settings import Settings
@@ -150,22 +149,18 @@ class Train:
     def __init__(self) -> None:
         self.found: dict[str, float] = {}
         self.failed: dict[str, str] = {}
-        self.threads = 0
 
     def run(self, settings: Settings, workers: Workers) -> None:
         """A short run of each kind, with the default settings."""
-        self.threads = settings.threads
         steps = 12 if settings.quick else TRAIN_STEPS
         for label, options in TRAIN.items():
             with tempfile.TemporaryDirectory() as folder:
                 command = ["-m", "tinygradrnn", "train", "--steps", str(steps), "--out", folder]
-                command += ["--threads", str(settings.threads), *options]
                 done = subprocess.run(
-                    [sys.executable, *command],
+                    [sys.executable, *command, *options],
                     capture_output=True,
                     text=True,
                     check=False,
-                    env=os.environ | limited_to(settings.threads),
                 )
                 if done.returncode:
                     self.failed[label] = done.stderr.strip().splitlines()[-1]
@@ -180,8 +175,8 @@ class Train:
         rows = [[label, f"{value:,.0f}"] for label, value in self.found.items()]
         return "\n\n".join(
             [
-                f"Characters read in a second of training, default settings, {self.threads} "
-                "threads; from the median step, after the first.",
+                "Characters read in a second of training, with the default settings (one thread); "
+                "from the median step, after the first.",
                 table(["", "characters per second"], rows),
                 *(f"{label}: {reason}." for label, reason in self.failed.items()),
             ]
