@@ -66,7 +66,7 @@ class RecordingLedger:
         if terms is None:
             return None
         single = len(terms) == 1 and not isinstance(terms[0], Part)
-        if single and not (self.uniform and node.timestep is not None):
+        if single and not self.uniform:
             only: Tensor = terms[0]
             return only
         operands: list[Any] = []
