@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import common_backend, get_backend
-from tinygradrnn.compiler.capture import Check, Program, capturing, reachable
+from tinygradrnn.backend import backend_of, get_backend
+from tinygradrnn.collector import without_collector
+from tinygradrnn.compiler.capture import Check, Program, capturing
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
@@ -56,7 +57,8 @@ class Compiled:
         for entry in entries:
             if entry.holds(arrays):
                 return entry.run(arrays)
-        result, entry = self._capture(arguments, options, arrays)
+        with without_collector():
+            result, entry = self._capture(arguments, options, arrays)
         entries.insert(0, entry)
         del entries[CACHED:]
         while len(self.plans) > CACHED:
@@ -125,16 +127,13 @@ class Entry:
 
     def __init__(self, program: Program, template: Any, without: tuple[str, ...]) -> None:
         self.program, self.template = program, template
-        ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
         outside = [
-            node
-            for node in reachable(ends)
-            if isinstance(node, Leaf) and node.order < program.began
+            node for node in program.nodes if isinstance(node, Leaf) and node.order < program.began
         ]
         self.outside = [(leaf, leaf.value, leaf.requires_grad) for leaf in outside]
         self.read = [(k, np.array(program.arguments[k].value)) for k in program.by_value]
-        arrays = [node.value for node in reachable(ends) if hasattr(node.value, "shape")]
-        self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
+        array = next((n.value for n in program.nodes if hasattr(n.value, "shape")), None)
+        self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.capture import Program, reachable
+from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
 from tinygradrnn.compiler.order import components, ordered
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
@@ -21,13 +21,11 @@ class Irregular(Exception):
 
 def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
-    ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
-    nodes = reachable([*ends, *program.draws])
-    families = group(nodes, program.ordinals)
+    families = group(program.nodes, program.ordinals)
     alone: set[int] = set()
     while True:
         try:
-            return _Roller(program, nodes, families, alone).rolled()
+            return _Roller(program, families, alone).rolled()
         except _Retry as retry:
             alone |= retry.alone
 
@@ -42,11 +40,10 @@ class _Roller:
     def __init__(
         self,
         program: Program,
-        nodes: Sequence[Node],
         families: list[dict[int, Node]],
         alone: set[int],
     ) -> None:
-        self.program, self.nodes = program, nodes
+        self.program, self.nodes = program, program.nodes
         self.families: dict[int, dict[int, Node]] = {}
         self.home: dict[Node, int] = {}
         self.step: dict[Node, int] = {}
