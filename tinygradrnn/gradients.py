@@ -209,6 +209,7 @@ def record_backward(output: Tensor, seed: Tensor) -> None:
     for leaf, gradient in arrived:
         value = _finished(gradient, leaf).detach()
         before = state.capture.gradient(leaf)  # type: ignore[union-attr]
+        state.capture.sets(leaf)  # type: ignore[union-attr]
         leaf.grad = value if before is None else before + value
 
 
