@@ -47,7 +47,7 @@ LAYERS = [
         "nn.cells",
     ),
     *("nn.lengths", "nn.rnn", "nn.stacks", "nn"),
-    *("clipping", "optim", "analysis", "checkpoint", "compiler", "drawing", "stepper", "testing"),
+    *("clipping", "optim", "analysis", "checkpoint", "drawing", "stepper", "compiler", "testing"),
     *("tinygradrnn", "text", "models", "training", "data"),
     *("commands.flags", "commands.targets", "commands"),
     *("cli", "__main__"),

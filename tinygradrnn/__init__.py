@@ -58,6 +58,10 @@ from tinygradrnn.recording import (
 from tinygradrnn.seeds import (
     manual_seed,
 )
+from tinygradrnn.stepper import (
+    StepThrough,
+    step_through,
+)
 from tinygradrnn.tensors import (
     Tensor,
     tensor,
@@ -77,6 +81,7 @@ __all__ = [
     "Node",
     "NonFiniteError",
     "StaleGraphError",
+    "StepThrough",
     "Tensor",
     "UnknownBackendError",
     "analysis",
@@ -99,6 +104,7 @@ __all__ = [
     "recompute",
     "save",
     "scope",
+    "step_through",
     "tensor",
     "timestep",
     "use_backend",

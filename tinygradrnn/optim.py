@@ -40,6 +40,7 @@ class Optimizer:
                     f"got {value!r}"
                 )
         self.lr = float(lr)
+        self.rate: Any = self.lr  # the learning rate of the step that is being made
         self.settings: dict[str, Any] = settings
         self.slots: list[Slots] = [{} for _ in self.params]
         self.steps = [0 for _ in self.params]
@@ -48,14 +49,13 @@ class Optimizer:
         """Update every parameter that has a gradient."""
         due = [k for k, p in enumerate(self.params) if p.grad is not None and p.requires_grad]
 
-        def count() -> None:
+        if state.capture is not None:
+            state.capture.depends(self, "settings")
+            state.capture.counts(self.steps, due)
+        else:
             for position in due:
                 self.steps[position] += 1
-
-        if state.capture is None:
-            count()
-        else:
-            state.capture.host(count)
+        self.rate = number(lambda: self.lr)
         for position in due:
             self._update(position)
 
@@ -130,16 +130,19 @@ class Optimizer:
             loaded.append({name: backend.asarray(array).copy() for name, array in slots.items()})
         self.lr = state["lr"]
         self.settings = dict(state["settings"])
-        self.steps = list(state["steps"])
-        self.slots = loaded
+        self.steps[:] = state["steps"]  # the lists and dicts themselves are known to plans
+        for slots, own in zip(loaded, self.slots, strict=True):
+            own.clear()
+            own.update(slots)
 
 
 def memory(slots: Slots, name: str, like: Any) -> Any:
     """The array of that name in a parameter's memory, zeros at first."""
+    if state.capture is not None:
+        return state.capture.held(slots, name, like.node.value)
     if name not in slots:
-        value = like.node.value if isinstance(like, Tensor) else like
-        slots[name] = backend_of(value).xp.zeros_like(value)
-    return slots[name] if state.capture is None else state.capture.held(slots, name)
+        slots[name] = backend_of(like).xp.zeros_like(like)
+    return slots[name]
 
 
 def remember(slots: Slots, name: str, value: Any) -> None:
@@ -191,7 +194,7 @@ class SGD(Optimizer):
         """Lr v."""
         mu = self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
-        lr = number(lambda: self.lr)
+        lr = self.rate
         if not mu:
             return lr * g
         v = memory(slots, "momentum", w)
@@ -226,7 +229,7 @@ class Adagrad(Optimizer):
         s = memory(slots, "square", w)
         s += g * g
         remember(slots, "square", s)
-        return number(lambda: self.lr) * g / (ops.sqrt(s) + self.settings["eps"])
+        return self.rate * g / (ops.sqrt(s) + self.settings["eps"])
 
 
 class RMSprop(Optimizer):
@@ -260,7 +263,7 @@ class RMSprop(Optimizer):
         s *= alpha
         s += (1 - alpha) * g * g
         remember(slots, "square", s)
-        lr = number(lambda: self.lr)
+        lr = self.rate
         scaled = g / (ops.sqrt(s) + self.settings["eps"])
         if not mu:
             return lr * scaled

@@ -100,23 +100,23 @@ class Recorder(Protocol):
     ) -> None:
         """Integers must lie in low…high at each call; else the error for the least and largest."""
 
-    def held(self, owner: dict[str, Array], name: str) -> Any:
-        """An array in the memory of an optimiser, as a tensor."""
+    def held(self, owner: dict[str, Array], name: str, like: Array) -> Any:
+        """An array in the memory of an optimiser, zeros at first, as a tensor."""
 
     def assign(self, owner: Any, name: str, new: Any) -> None:
         """Such an array, or a parameter (name ``"value"``), gets the value of a tensor."""
 
     def gradient(self, leaf: Leaf) -> Any:
-        """What was in the ``.grad`` of a leaf, as a tensor or None, before something is added."""
+        """What is in the ``.grad`` of a leaf now, as a tensor or None."""
 
-    def clears(self, leaf: Leaf) -> None:
-        """The ``.grad`` of a leaf is set, whatever was in it."""
+    def sets(self, leaf: Leaf) -> None:
+        """The ``.grad`` of a leaf is about to be set."""
 
     def uses(self, leaf: Leaf) -> None:
         """An optimiser has read the ``.grad`` of a leaf."""
 
-    def host(self, action: Callable[[], None]) -> None:
-        """Something that Python does at each call, before anything is computed."""
+    def counts(self, counters: list[int], positions: Sequence[int]) -> None:
+        """Integers that go up by one at each call, before anything is computed."""
 
 
 class Watch:

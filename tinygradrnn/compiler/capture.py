@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,8 +77,10 @@ class Program:
         What Python does at each call.
     grads : list of (Leaf, Node)
         Gradients that are left in ``.grad``.
+    dropped : list of Leaf
+        Whose ``.grad`` is None afterwards.
     graded : dict of Leaf to bool
-        Whether there was something in ``.grad`` that was added to.
+        Whether there was something in a ``.grad`` that was looked at or added to.
     ordinals : dict of Node to int
         Which of the equal operations of its scope and time step each is.
     """
@@ -87,21 +90,28 @@ class Program:
     by_value: list[int] = field(default_factory=list)
     outputs: list[Node] = field(default_factory=list)
     numbers: dict[Leaf, Callable[[], float]] = field(default_factory=dict)
-    held: dict[Leaf, Callable[[], Array]] = field(default_factory=dict)
+    held: dict[Leaf, Callable[[], Array | None]] = field(default_factory=dict)
     draws: list[Node] = field(default_factory=list)
     assigns: list[Assign] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
-    host: list[Callable[[], None]] = field(default_factory=list)
+    host: list[Callable[..., None]] = field(default_factory=list)
     grads: list[tuple[Leaf, Node]] = field(default_factory=list)
+    dropped: list[Leaf] = field(default_factory=list)
     graded: dict[Leaf, bool] = field(default_factory=dict)
     ordinals: dict[Node, int] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
     kept: list[Leaf] = field(default_factory=list)
+
+    def reached(self) -> list[Node]:
+        """The nodes that anything depends on, and all that is drawn at random."""
+        results = [*self.outputs, *(a.new for a in self.assigns), *(n for _, n in self.grads)]
+        return reachable([*results, *self.draws])
 
     def forget_graph(self) -> None:
         """Let go of the nodes, and with them of all values between arguments and results."""
         self.kept = [leaf for leaf, _ in self.grads]
-        self.outputs, self.grads, self.draws, self.ordinals = [], [], [], {}
+        self.outputs, self.grads, self.draws, self.ordinals, self.nodes = [], [], [], {}, []
         self.assigns = [assign._replace(new=assign.leaf) for assign in self.assigns]
 
 
@@ -114,9 +124,10 @@ class Capture(Watch):
         self.dynamic: set[Node] = set(arguments)
         self.held_at: dict[tuple[int, str], Tensor] = {}
         self.used: set[Leaf] = set()  # gradients that an optimiser has read
-        self.touched: dict[Leaf, None] = {}  # parameters whose .grad was added to
+        self.gradients: dict[Leaf, Tensor | None] = {}  # what was in .grad, if anyone looked
+        self.before: dict[Leaf, Tensor | None] = {}  # what was in .grad that has been set since
+        self.undoing: list[Callable[[], object]] = []
         self.counted: dict[tuple[Any, ...], int] = {}
-        self.cleared: set[Leaf] = set()  # parameters whose .grad was assigned
 
     def result(
         self, op: Op, inputs: Sequence[Node], settings: Mapping[str, Any], node: Node
@@ -169,7 +180,7 @@ class Capture(Watch):
 
     def depends(self, owner: Any, name: str) -> None:
         value = vars(owner).get(name, getattr(type(owner), name, None))
-        guard = Guard(owner, name, value)
+        guard = Guard(owner, name, dict(value) if isinstance(value, dict) else value)
         if not any(g.owner is owner and g.name == name for g in self.program.guards):
             self.program.guards.append(guard)
 
@@ -179,18 +190,25 @@ class Capture(Watch):
         if self.changes(node) and isinstance(node, Leaf):
             self.program.checks.append(Check(node, low, high, error))
 
-    def held(self, owner: dict[str, Array], name: str) -> Tensor:
+    def held(self, owner: dict[str, Array], name: str, like: Array) -> Tensor:
         key = (id(owner), name)
         if key not in self.held_at:
-            leaf = Leaf(owner[name], name=name)
-            self.program.held[leaf] = lambda: owner[name]
-            self.dynamic.add(leaf)
-            self.held_at[key] = Tensor(leaf)
+            if name not in owner:
+                owner[name] = backend_of(like).xp.zeros_like(like)
+                self.undoing.append(partial(owner.pop, name))
+            self.held_at[key] = self._kept(owner[name], lambda: owner.get(name), name)
         return self.held_at[key]
+
+    def _kept(self, array: Array, read: Callable[[], Array | None], name: str | None) -> Tensor:
+        """An array that is found anew at each call."""
+        leaf = Leaf(array, name=name)
+        self.program.held[leaf] = read
+        self.dynamic.add(leaf)
+        return Tensor(leaf)
 
     def assign(self, owner: Any, name: str, new: Tensor) -> None:
         if isinstance(owner, dict):
-            leaf = self.held(owner, name).node
+            leaf = self.held_at[id(owner), name].node
             store = _storing(owner, name)
         else:
             leaf = owner
@@ -199,39 +217,51 @@ class Capture(Watch):
         self.program.assigns.append(Assign(leaf, store, new.node))
 
     def gradient(self, leaf: Leaf) -> Tensor | None:
-        before = leaf.grad
-        if leaf not in self.touched:
-            self.touched[leaf] = None
-            if leaf not in self.cleared:
-                self.program.graded[leaf] = before is not None
-            if before is not None and before.node.order < self.began:
-                mine = Leaf(before.node.value)
-                self.program.held[mine] = lambda: leaf.grad.node.value  # type: ignore[union-attr]
-                self.dynamic.add(mine)
-                return Tensor(mine)
-        return before
+        if leaf in self.before:
+            return leaf.grad
+        if leaf not in self.gradients:
+            found = leaf.grad
+            self.program.graded[leaf] = found is not None
+            if found is not None:  # a copy: the plan writes the gradients of later calls into it
+                found = self._kept(found.node.value.copy(), lambda: gradient_of(leaf), None)
+            self.gradients[leaf] = found
+        return self.gradients[leaf]
+
+    def sets(self, leaf: Leaf) -> None:
+        if leaf not in self.before:
+            self.before[leaf] = leaf.grad
+            self.undoing.append(partial(setattr, leaf, "grad", leaf.grad))
 
     def uses(self, leaf: Leaf) -> None:
         self.used.add(leaf)
 
-    def clears(self, leaf: Leaf) -> None:
-        self.cleared.add(leaf)
+    def counts(self, counters: list[int], positions: Sequence[int]) -> None:
+        def count(step: int = 1) -> None:
+            for position in positions:
+                counters[position] += step
 
-    def host(self, action: Callable[[], None]) -> None:
-        action()
-        self.program.host.append(action)
+        count()
+        self.undoing.append(partial(count, -1))
+        self.program.host.append(count)
+
+    def undo(self) -> None:
+        """Leave gradients and the memory of optimisers as they were before."""
+        while self.undoing:
+            self.undoing.pop()()
 
     def finish(self, outputs: Sequence[Tensor]) -> Program:
         """The program, once the function has returned these tensors."""
         program = self.program
         program.outputs = [tensor.node for tensor in outputs]
-        for leaf in self.touched:
-            if leaf.grad is not None:
-                if leaf not in self.used:
-                    program.grads.append((leaf, leaf.grad.node))
-                    leaf.grad = leaf.grad.detach()
-                else:
-                    leaf.grad = None
+        for leaf in self.before:
+            found = leaf.grad
+            if found is not None and (leaf not in self.used or leaf in program.graded):
+                program.grads.append((leaf, found.node))
+                leaf.grad = Tensor(Leaf(found.node.value))
+            else:
+                leaf.grad = None
+                program.dropped.append(leaf)
+        program.nodes = program.reached()
         changed = {assign.leaf: assign.new.order for assign in program.assigns}
         if len(changed) < len(program.assigns):
             twice = next(a.leaf for a in program.assigns if changed[a.leaf] != a.new.order)
@@ -239,7 +269,7 @@ class Capture(Watch):
                 f"{twice.describe()} is changed twice in one call; compile a function that "
                 "updates once"
             )
-        for node in self._nodes():
+        for node in program.nodes:
             for source in node.inputs:
                 if source in changed and node.order > changed[source]:
                     raise CaptureError(
@@ -248,10 +278,10 @@ class Capture(Watch):
                     )
         return program
 
-    def _nodes(self) -> list[Node]:
-        program = self.program
-        ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
-        return reachable(ends)
+
+def gradient_of(leaf: Leaf) -> Array | None:
+    """The array in its ``.grad``."""
+    return None if leaf.grad is None else leaf.grad.node.value
 
 
 def _storing(owner: dict[str, Array], name: str) -> Callable[[Array], None]:
@@ -276,13 +306,6 @@ def reachable(ends: Sequence[Node]) -> list[Node]:
 @contextmanager
 def capturing(arguments: Sequence[Leaf]) -> Iterator[Capture]:
     """While the block runs, everything is written down."""
-    if state.capture is not None:
-        raise CaptureError("a compiled function was called inside another one; compile the outer")
-    if state.place.watch is not None:
-        raise CaptureError(
-            "a compiled function was called under tg.debug(); call the function itself there: "
-            "step.function(...)"
-        )
     capture = Capture(arguments)
     here = state.place
     place = Place(here.scope, here.cell, here.timestep, None, here.recording, capture)
@@ -290,6 +313,9 @@ def capturing(arguments: Sequence[Leaf]) -> Iterator[Capture]:
     try:
         with at(place):
             yield capture
+    except BaseException:
+        capture.undo()
+        raise
     finally:
         state.capture = None
 

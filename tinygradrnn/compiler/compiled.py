@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import deepcopy
 from functools import update_wrapper
+from threading import RLock
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import common_backend, get_backend
-from tinygradrnn.compiler.capture import Program, capturing, reachable
+from tinygradrnn.backend import backend_of, get_backend
+from tinygradrnn.collector import without_collector
+from tinygradrnn.compiler.arguments import Given, Signature, opened, result_template, signature
+from tinygradrnn.compiler.capture import (
+    Capture,
+    CaptureError,
+    Check,
+    Program,
+    capturing,
+)
+from tinygradrnn.compiler.checking import (
+    CompileMismatchError,
+    Expected,
+    restore,
+    same_random_numbers,
+)
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
 from tinygradrnn.drawing import Drawing
-from tinygradrnn.recording import Array, Leaf
-from tinygradrnn.tensors import Tensor, as_tensor
-from tinygradrnn.trees import filled, like, template_of
+from tinygradrnn.recording import Array, Leaf, state
+from tinygradrnn.tensors import Tensor
+from tinygradrnn.trees import filled, tensors_of
 
 CACHED = 16  # plans of one function, for that many kinds of input
-Signature = tuple[Any, ...]
 
 
 class Compiled:
@@ -45,23 +61,37 @@ class Compiled:
         self.without = without
         self.captures = 0
         self.plans: OrderedDict[Signature, list[Entry]] = OrderedDict()
+        self._lock = RLock()
         update_wrapper(self, function)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run a step: the first time with such arguments the function, afterwards its plan."""
-        arrays: list[Array] = []
-        signature = flatten((arguments, options), arrays)
-        entries = self.plans.setdefault(signature, [])
-        self.plans.move_to_end(signature)
-        for entry in entries:
-            if entry.holds(arrays):
-                return entry.run(arrays)
-        result, entry = self._capture(arguments, options, arrays)
-        entries.insert(0, entry)
-        del entries[CACHED:]
-        while len(self.plans) > CACHED:
-            self.plans.popitem(last=False)
-        return result
+        refuse_here()
+        given = Given()
+        kind = (state.place.recording, get_backend().name, signature((arguments, options), given))
+        with self._lock:  # a plan works in arrays of its own
+            entries = self.plans.setdefault(kind, [])
+            self.plans.move_to_end(kind)
+            for entry in entries:
+                if entry.holds(given.arrays):
+                    if self.check:
+                        return self._checked(entry, arguments, options, given)
+                    return entry.run(given)
+            with without_collector():
+                result, entry = self._capture(arguments, options, given)
+            entries.insert(0, entry)
+            del entries[CACHED:]
+            while len(self.plans) > CACHED:
+                self.plans.popitem(last=False)
+            return result
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """As a method: called with its object."""
+        return self if owner is None else MethodType(self, owner)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """Compiles anew: plans belong to the parameters that they were made for."""
+        return Compiled(deepcopy(self.function, memo), check=self.check, without=self.without)
 
     def explain(self) -> str:
         """What became of the function, for the kind of input that it was called with last.
@@ -89,7 +119,9 @@ class Compiled:
         theme : "light" or "dark"
         """
         entry = self._latest("draw")
-        return picture(entry.before if before else entry.plan.rolled, theme)
+        if before:
+            return picture(entry.before, "Captured, before the passes", theme)
+        return picture(entry.plan.rolled, "The plan, after the passes", theme)
 
     def _latest(self, what: str) -> Entry:
         entries = next(reversed(self.plans.values()), None)
@@ -98,23 +130,54 @@ class Compiled:
         return entries[0]
 
     def _capture(
-        self, arguments: tuple[Any, ...], options: dict[str, Any], arrays: list[Array]
+        self, arguments: tuple[Any, ...], options: dict[str, Any], given: Given
     ) -> tuple[Any, Entry]:
         self.captures += 1
-        leaves = [Leaf(array) for array in arrays]
-        template = template_of(as_tensors((arguments, options)), [])
-        given = filled(template, map(Tensor, leaves))
-        with capturing(leaves) as capture:
-            result = self.function(*given[0], **given[1])
-            tensors: list[Tensor] = []
-            template = template_of(result, tensors)
-            program = capture.finish(tensors)
-        entry = Entry(program, template, self.without)
+        capture, template, tensors = self._listened(arguments, options, given)
+        program = capture.program
+        try:
+            entry = Entry(program, template, self.without)
+        except BaseException:
+            capture.undo()
+            raise
         for assign in program.assigns:
             assign.leaf.value[...] = assign.new.value
             assign.store(assign.leaf.value)
+        program.forget_graph()
+        entry.leave_gradients(given, [program.arguments[k].grad for k in entry.sent])
         found = iter([Tensor(Leaf(tensor.node.value)) for tensor in tensors])
         return filled(template, found), entry
+
+    def _listened(
+        self, arguments: tuple[Any, ...], options: dict[str, Any], given: Given
+    ) -> tuple[Capture, Any, list[Tensor]]:
+        """Run the function: what it does, what it returned, and the tensors in that."""
+        leaves = [Leaf(array, k in given.leaves) for k, array in enumerate(given.arrays)]
+        inside = opened((arguments, options), iter(leaves))
+        tensors: list[Tensor] = []
+        with capturing(leaves) as capture:
+            result = self.function(*inside[0], **inside[1])
+            template = result_template(result, tensors)
+            capture.finish(tensors)
+        return capture, template, tensors
+
+    def _checked(
+        self, entry: Entry, arguments: tuple[Any, ...], options: dict[str, Any], given: Given
+    ) -> Any:
+        """Run the plan, and raise if the function itself would have given something else."""
+        self.captures += 1
+        with same_random_numbers():
+            capture, *_ = self._listened(arguments, options, given)
+            capture.undo()
+        expected = Expected(capture.program, entry.program)
+        back = restore(entry.program)
+        result = entry.run(given)
+        try:
+            expected.compare([tensor.node.value for tensor in tensors_of(result)])
+        except CompileMismatchError:
+            back()
+            raise
+        return result
 
 
 class Entry:
@@ -122,22 +185,23 @@ class Entry:
 
     def __init__(self, program: Program, template: Any, without: tuple[str, ...]) -> None:
         self.program, self.template = program, template
-        ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
+        arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
         outside = [
             node
-            for node in reachable(ends)
-            if isinstance(node, Leaf) and node.order < program.began
+            for node in program.nodes
+            if isinstance(node, Leaf) and node.order < program.began and node not in arguments
         ]
         self.outside = [(leaf, leaf.value, leaf.requires_grad) for leaf in outside]
         self.read = [(k, np.array(program.arguments[k].value)) for k in program.by_value]
-        arrays = [node.value for node in reachable(ends) if hasattr(node.value, "shape")]
-        self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
+        array = next((n.value for n in program.nodes if hasattr(n.value, "shape")), None)
+        self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)
         self.plan = Plan(program, rolled, self.backend)
+        self.checks = [(arguments.get(check.leaf), check) for check in program.checks]
         self.results = len(program.outputs)
-        program.forget_graph()
+        self.sent = [arguments[leaf] for leaf, _ in program.grads if leaf in arguments]
 
     def holds(self, arrays: list[Array]) -> bool:
         """Whether all that the function looked at is as it was."""
@@ -147,34 +211,67 @@ class Entry:
             and all((leaf.grad is not None) == had for leaf, had in program.graded.items())
             and all(np.array_equal(arrays[k], value) for k, value in self.read)
             and all(
-                leaf.requires_grad == needs
-                and type(leaf.value) is type(value)
-                and leaf.value.shape == value.shape
-                and leaf.value.dtype == value.dtype
+                leaf.requires_grad == needs and alike(leaf.value, value)
                 for leaf, value, needs in self.outside
             )
+            and all(alike(read(), leaf.value) for leaf, read in program.held.items())
         )
 
-    def run(self, arrays: list[Array]) -> Any:
-        for position, check in enumerate(self.program.checks):
-            del position
-            k = next((k for k, leaf in enumerate(self.program.arguments) if leaf is check.leaf), -1)
-            values = arrays[k] if k >= 0 else check.leaf.value
-            if values.size and not (
-                check.low <= int(values.min()) and int(values.max()) <= check.high
-            ):
-                raise check.error(int(values.min()), int(values.max()))
+    def run(self, given: Given) -> Any:
+        """The results for these arguments; all else is left as the function would leave it."""
+        arrays = given.arrays
+        for k, check in self.checks:
+            check_range(arrays[k] if k is not None else check.leaf.value, check)
         for leaf, value, _ in self.outside:
             if leaf.value is not value:  # assigned since: the plan works on the array it knows
                 value[...] = leaf.value
                 leaf.value = value
         outputs = self.plan.run(arrays)
         n = self.results
-        for leaf in self.program.graded:
+        for leaf in self.program.dropped:
             leaf.grad = None
         for leaf, array in zip(self.program.kept, outputs[n:], strict=True):
             leaf.grad = Tensor(Leaf(array))
+        if self.sent:
+            self.leave_gradients(given, [self.program.arguments[k].grad for k in self.sent])
         return filled(self.template, iter([Tensor(Leaf(a)) for a in outputs[:n]]))
+
+    def leave_gradients(self, given: Given, gradients: list[Tensor | None]) -> None:
+        """Add gradients of arguments to the ``.grad`` of the tensors that were given."""
+        for k, gradient in zip(self.sent, gradients, strict=True):
+            leaf = given.leaves[k]
+            assert gradient is not None
+            leaf.grad = gradient if leaf.grad is None else (leaf.grad + gradient).detach()
+            self.program.arguments[k].grad = None
+
+
+def refuse_here() -> None:
+    """Raise where no function can be captured, and no plan run."""
+    if state.capture is not None:
+        raise CaptureError("a compiled function was called inside another one; compile the outer")
+    if state.place.watch is not None:
+        raise CaptureError(
+            "a compiled function was called under tg.debug(); call the function itself there: "
+            "step.function(...)"
+        )
+
+
+def alike(found: Array | None, value: Array) -> bool:
+    """Whether an array can take the place of another one."""
+    if found is None or found is value:
+        return found is value
+    same: bool = found.shape == value.shape and found.dtype == value.dtype
+    return same and type(found) is type(value)
+
+
+def check_range(values: Array, check: Check) -> None:
+    """Raise what the function would raise for integers that are out of range."""
+    if check.low == 0 and values.dtype.kind == "i" and values.flags.c_contiguous:
+        within = values.view(values.dtype.str.replace("i", "u"))  # negative ones become huge
+        if not values.size or within.max() <= check.high:
+            return
+    if values.size and not (check.low <= int(values.min()) and int(values.max()) <= check.high):
+        raise check.error(int(values.min()), int(values.max()))
 
 
 def compile(
@@ -203,39 +300,3 @@ def compile(
         Called like the function; ``.explain()``, ``.draw()``.
     """
     return Compiled(train_step, check=check, without=without)
-
-
-# ---------------------------------------------------------------- arguments and results
-
-
-def flatten(value: Any, arrays: list[Array]) -> Signature:
-    """What kind of argument this is; its arrays are added to a list."""
-    if isinstance(value, Tensor):
-        arrays.append(value.node.value)
-        return ("array", value.shape, value.dtype.str, type(value.node.value))
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        array = as_tensor(value).node.value
-        arrays.append(array)
-        return ("array", array.shape, array.dtype.str, type(array))
-    if isinstance(value, tuple | list):
-        return (type(value), *(flatten(part, arrays) for part in value))
-    if isinstance(value, dict):
-        return (dict, *((key, flatten(part, arrays)) for key, part in value.items()))
-    try:
-        hash(value)
-    except TypeError:
-        return ("object", id(value))
-    return (type(value), value)
-
-
-def as_tensors(value: Any) -> Any:
-    """The same structure with tensors for arrays."""
-    if isinstance(value, Tensor):
-        return value
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return as_tensor(value)
-    if isinstance(value, dict):
-        return {key: as_tensors(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return like(value, [as_tensors(part) for part in value])
-    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def described(
     return "\n".join(lines)
 
 
-def picture(rolled: Rolled, theme: str) -> Drawing:
+def picture(rolled: Rolled, title: str, theme: str) -> Drawing:
     """A graph with one box for all time steps of an operation."""
     regions = schedule(rolled)
     loops = {id(v): k for k, r in enumerate(regions) if r.steps is not None for v in r.values}
@@ -59,11 +60,13 @@ def picture(rolled: Rolled, theme: str) -> Drawing:
     for region in regions:
         for value in region.values:
             made[id(value)] = _node(value, loops, made)
-    ends = [made[id(u.value)] for u in rolled.outputs] + [
-        made[id(u.value)] for _, u in rolled.assigns
-    ]
-    tensors = [Tensor(node) for node in dict.fromkeys(ends)]
-    return draw(Graph(*tensors), theme=theme)
+    for leaf, use in rolled.assigns:
+        end = made[id(use.value)]
+        end.name = end.name or f"new {leaf.name}"
+    ends = [use.value for use in rolled.outputs] + [use.value for _, use in rolled.assigns]
+    tensors = [Tensor(made[id(value)]) for value in dict.fromkeys(ends)]
+    drawing = draw(Graph(*tensors), theme=theme)
+    return Drawing(replace(drawing.diagram, title=title), drawing.theme)
 
 
 def _node(value: Value, loops: dict[int, int], made: dict[int, Node]) -> Node:

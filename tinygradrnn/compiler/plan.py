@@ -34,6 +34,10 @@ class Plan:
         for mine, given in zip(self.arguments, arguments, strict=True):
             if mine is not None:
                 mine[...] = given
+        for leaf, read in self.program.held.items():
+            found = read()
+            if found is not leaf.value:  # another one since: the plan works on the array it knows
+                leaf.value[...] = found
         for action in self.program.host:
             action()
         for number, value in self.low.refresh:

@@ -141,7 +141,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
             axis = x.ndim - sum(p is not None for p in parts[position + 1 :])
         elif hasattr(part, "__len__"):
             none = isinstance(part, list) and not part
-            array = to_array(part, "int64" if none else None)
+            given = part.node.value if isinstance(part, Tensor) else part
+            array = to_array(given, "int64" if none else None)
             if array.dtype.kind == "b":
                 raise IndexError(
                     f"{x.node.describe()} cannot be indexed by a mask: the shape of the result "
