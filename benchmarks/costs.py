@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pairing import PeerError, Worker, Workers
+from pairing import PeerError, Worker, Workers, limited_to
 from peers import ROWS
 from results import table
 from settings import Settings
@@ -161,6 +162,7 @@ class Train:
                     capture_output=True,
                     text=True,
                     check=False,
+                    env=os.environ | limited_to(1),  # its default, which needs threadpoolctl
                 )
                 if done.returncode:
                     self.failed[label] = done.stderr.strip().splitlines()[-1]
