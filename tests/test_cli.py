@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ TEXT = "Tomorrow, and tomorrow, and tomorrow,\nCreeps in this petty pace from da
 SMALL = ("--hidden", "6", "--embedding", "4", "--batch", "2", "--length", "5", "--steps", "6")
 ALL = [
     *("config.json", "graph.svg", "loss.png", "loss.svg", "metrics.csv", "model.safetensors"),
-    *("operations.svg", "sample.txt"),
+    *("operations.svg", "sample.txt", "step.html"),
 ]
 
 
@@ -345,8 +346,8 @@ def test_a_bar_on_a_terminal(here):
 def test_ctrl_c_keeps_what_was_learned(here):
     process = start("train", "--text", "macbeth.txt", *SMALL, "--steps", "6000", "--out", "run")
     assert process.stderr is not None
-    first = process.stderr.readline()  # training is under way, a sixth is done
-    assert first.startswith("step 1000/6000"), first
+    first = process.stderr.readline()  # training is under way, a sixth or some seconds are done
+    assert re.match(r"step \d+/6000", first), first
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

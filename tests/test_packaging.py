@@ -24,6 +24,7 @@ SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
 # anything, and be imported only by what comes after it.
 LAYERS = [
     *(
+        "collector",
         "plugins",
         "backend",
         "recording",

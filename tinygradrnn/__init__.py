@@ -61,6 +61,10 @@ from tinygradrnn.recording import (
 from tinygradrnn.seeds import (
     manual_seed,
 )
+from tinygradrnn.stepper import (
+    StepThrough,
+    step_through,
+)
 from tinygradrnn.tensors import (
     Tensor,
     tensor,
@@ -81,6 +85,7 @@ __all__ = [
     "Node",
     "NonFiniteError",
     "StaleGraphError",
+    "StepThrough",
     "Tensor",
     "UnknownBackendError",
     "analysis",
@@ -103,6 +108,7 @@ __all__ = [
     "recompute",
     "save",
     "scope",
+    "step_through",
     "tensor",
     "timestep",
     "use_backend",

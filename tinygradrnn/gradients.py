@@ -39,16 +39,15 @@ def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
     all_nodes : bool
         Also those that need no gradient.
     """
-    seen: dict[Node, None] = {}
-    waiting = [node for node in outputs if all_nodes or node.requires_grad]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen[node] = None
-            for source in node.inputs:
-                if (all_nodes or source.requires_grad) and source not in seen:
-                    waiting.append(source)
-    return sorted(seen, key=by_order)
+    found = list(dict.fromkeys([node for node in outputs if all_nodes or node.requires_grad]))
+    seen = set(found)
+    for node in found:  # grows on the way
+        for source in node.inputs:
+            if source not in seen and (all_nodes or source.requires_grad):
+                seen.add(source)
+                found.append(source)
+    found.sort(key=by_order)
+    return found
 
 
 def walk(
@@ -86,31 +85,27 @@ def walk(
         if inputs and node in reached:
             rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
             settings, order = node.settings, node.order
-            out: Any = Tensor(node) if records else node.value
-            arguments = list(map(operand, inputs)) if records else [i.value for i in inputs]
+            arguments: list[Any] = [gradient, Tensor(node) if records else node.value]
+            for source in inputs:
+                if source.changed > order:
+                    raise StaleGraphError(stale(node, source))
+                arguments.append(operand(source) if records else source.value)
             try:
                 for position, source in enumerate(inputs):
-                    if source.changed > order:
-                        raise StaleGraphError(stale(node, source))
                     if source not in reached or (rule := rules[position]) is None:
                         sent.append(None)
                         continue
                     if records:
                         with at(beside(node, position)):
-                            term = fitted(rule(gradient, out, *arguments, **settings), source)
+                            term = fitted(rule(*arguments, **settings), source)
                     else:
-                        if settings:
-                            term = rule(gradient, out, *arguments, **settings)
-                        else:
-                            term = rule(gradient, out, *arguments)
+                        term = rule(*arguments, **settings) if settings else rule(*arguments)
                         if type(term) is not Part and term.shape != source.value.shape:
                             term = fitted(term, source)
                     if watch is not None:
                         watch.term(node, term)
                     add(source, term)
                     sent.append(term)
-            except StaleGraphError:
-                raise
             except Exception as error:
                 error.add_note(f"in the gradient of {recorded(node)}")
                 raise

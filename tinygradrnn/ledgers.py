@@ -22,21 +22,20 @@ class ArrayLedger:
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
-        total = self.totals.get(node)
-        if total is None and type(term) is not Part:
-            self.totals[node] = term  # may be shared with another node: not ours to write into
-        elif type(term) is Part:
+        totals = self.totals
+        if type(term) is Part:
             if node not in self.own:
                 xp = backend_of(node.value).xp
                 zeros = xp.zeros(node.shape, term.values.dtype)
-                self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
+                totals[node] = xp.asarray(zeros + totals[node]) if node in totals else zeros
                 self.own.add(node)
-            ops.add_part(total, *term)
+            ops.add_part(totals[node], *term)
+        elif node not in totals:
+            totals[node] = term  # may be shared with another node: not ours to write into
         elif node in self.own:
-            total += term
-            self.totals[node] = total
+            totals[node] += term
         else:
-            self.totals[node] = total + term
+            totals[node] = totals[node] + term
             self.own.add(node)
 
     def take(self, node: Node) -> Array | None:
@@ -66,7 +65,7 @@ class RecordingLedger:
         if terms is None:
             return None
         single = len(terms) == 1 and not isinstance(terms[0], Part)
-        if single and not (self.uniform and node.timestep is not None):
+        if single and not self.uniform:
             only: Tensor = terms[0]
             return only
         operands: list[Any] = []

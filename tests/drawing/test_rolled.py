@@ -163,7 +163,7 @@ def test_a_first_step_that_records_less_dashes_nothing(cell):
     """0.9 s₀ of an SCRN needs no gradient and is one leaf: not what a later step computes."""
     diagram = rolled(loss_of(ALL_CELLS[cell](), 3))
     names = [box.text[0] for box in diagram.boxes if box.dashed]
-    assert names == (["[ ; ]"] if cell == "scrn" else [])  # its output joins h and s, read once
+    assert names == (["[ ; ]  yₜ"] if cell == "scrn" else [])  # its output joins h and s, read once
 
 
 def test_a_user_written_loop():

@@ -5,6 +5,6 @@ A module holds ``SUMMARY`` and ``EXAMPLES`` for its help, ``add_arguments(parser
 the others start without.
 """
 
-from tinygradrnn.commands import draw, info, sample, train
+from tinygradrnn.commands import draw, info, sample, step, train
 
-COMMANDS = {"train": train, "sample": sample, "draw": draw, "info": info}
+COMMANDS = {"train": train, "sample": sample, "draw": draw, "step": step, "info": info}

@@ -100,12 +100,18 @@ class Program:
     dropped: list[Leaf] = field(default_factory=list)
     graded: dict[Leaf, bool] = field(default_factory=dict)
     ordinals: dict[Node, int] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
     kept: list[Leaf] = field(default_factory=list)
+
+    def reached(self) -> list[Node]:
+        """The nodes that anything depends on, and all that is drawn at random."""
+        results = [*self.outputs, *(a.new for a in self.assigns), *(n for _, n in self.grads)]
+        return reachable([*results, *self.draws])
 
     def forget_graph(self) -> None:
         """Let go of the nodes, and with them of all values between arguments and results."""
         self.kept = [leaf for leaf, _ in self.grads]
-        self.outputs, self.grads, self.draws, self.ordinals = [], [], [], {}
+        self.outputs, self.grads, self.draws, self.ordinals, self.nodes = [], [], [], {}, []
         self.checks = []
         self.assigns = [assign._replace(new=assign.leaf) for assign in self.assigns]
 
@@ -256,6 +262,7 @@ class Capture(Watch):
             else:
                 leaf.grad = None
                 program.dropped.append(leaf)
+        program.nodes = program.reached()
         changed = {assign.leaf: assign.new.order for assign in program.assigns}
         if len(changed) < len(program.assigns):
             twice = next(a.leaf for a in program.assigns if changed[a.leaf] != a.new.order)
@@ -263,7 +270,7 @@ class Capture(Watch):
                 f"{twice.describe()} is changed twice in one call; compile a function that "
                 "updates once"
             )
-        for node in self._nodes():
+        for node in program.nodes:
             for source in node.inputs:
                 if source in changed and node.order > changed[source]:
                     raise CaptureError(
@@ -271,11 +278,6 @@ class Capture(Watch):
                         "compile a function that updates at its end"
                     )
         return program
-
-    def _nodes(self) -> list[Node]:
-        program = self.program
-        ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
-        return reachable(ends)
 
 
 def gradient_of(leaf: Leaf) -> Array | None:

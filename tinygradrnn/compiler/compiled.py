@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.backend import common_backend, get_backend
+from tinygradrnn.backend import backend_of, get_backend
+from tinygradrnn.collector import without_collector
 from tinygradrnn.compiler.arguments import Given, Signature, opened, result_template, signature
 from tinygradrnn.compiler.capture import (
     Capture,
     CaptureError,
     Program,
     capturing,
-    reachable,
 )
 from tinygradrnn.compiler.checking import (
     CompileMismatchError,
@@ -77,7 +77,8 @@ class Compiled:
                     if self.check:
                         return self._checked(entry, arguments, options, given)
                     return entry.run(given)
-            result, entry = self._capture(arguments, options, given)
+            with without_collector():
+                result, entry = self._capture(arguments, options, given)
             entries.insert(0, entry)
             del entries[CACHED:]
             while len(self.plans) > CACHED:
@@ -184,17 +185,16 @@ class Entry:
 
     def __init__(self, program: Program, template: Any, without: tuple[str, ...]) -> None:
         self.program, self.template = program, template
-        ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
         arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
         outside = [
             node
-            for node in reachable(ends)
+            for node in program.nodes
             if isinstance(node, Leaf) and node.order < program.began and node not in arguments
         ]
         self.outside = [(leaf, leaf.value, leaf.requires_grad) for leaf in outside]
         self.read = [(k, np.array(program.arguments[k].value)) for k in program.by_value]
-        arrays = [node.value for node in reachable(ends) if hasattr(node.value, "shape")]
-        self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
+        array = next((n.value for n in program.nodes if hasattr(n.value, "shape")), None)
+        self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)

@@ -334,6 +334,11 @@ class Lowering:
         if value.kind == "sum":
             self.sum(value, out, batch)
             return
+        if value.kind == "placed":
+            assert value.span is not None
+            self.emit(self.xp.copyto, out, 0)
+            self.emit(self.xp.copyto, out[value.settings["step"] - value.span.first, ...], *inputs)
+            return
         assert value.op is not None
         kernel = KERNELS.get(value.op.name)
         if kernel is None or not kernel(self, value, out, inputs, batch):

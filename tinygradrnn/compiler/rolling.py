@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.capture import Program, reachable
+from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
 from tinygradrnn.compiler.order import components, ordered
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
@@ -21,13 +21,11 @@ class Irregular(Exception):
 
 def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
-    ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
-    nodes = reachable([*ends, *program.draws])
-    families = group(nodes, program.ordinals)
+    families = group(program.nodes, program.ordinals)
     alone: set[int] = set()
     while True:
         try:
-            return _Roller(program, nodes, families, alone).rolled()
+            return _Roller(program, families, alone).rolled()
         except _Retry as retry:
             alone |= retry.alone
 
@@ -42,11 +40,10 @@ class _Roller:
     def __init__(
         self,
         program: Program,
-        nodes: Sequence[Node],
         families: list[dict[int, Node]],
         alone: set[int],
     ) -> None:
-        self.program, self.nodes = program, nodes
+        self.program, self.nodes = program, program.nodes
         self.families: dict[int, dict[int, Node]] = {}
         self.home: dict[Node, int] = {}
         self.step: dict[Node, int] = {}
@@ -54,7 +51,8 @@ class _Roller:
         for k, members in enumerate(families):
             labels = sorted(members)
             if k in alone or labels[-1] - labels[0] + 1 != len(labels):
-                self.irregular += len(labels)
+                labelled = [n for n in members.values() if n.timestep is not None]
+                self.irregular += len(labelled)
                 continue
             self.families[k] = {t: members[t] for t in labels}
             for t, node in members.items():
@@ -334,17 +332,36 @@ class _Roller:
                 seen[tag] = seen.get(tag, -1) + 1
                 found.setdefault((*tag, seen[tag]), {})[t] = part
         terms = []
+        alone: list[tuple[int, Part]] = []
+        for (k, *_), parts in found.items():
+            if k is None and len(parts) < len(members):
+                alone += parts.items()
         for (k, shift, *_), parts in found.items():
-            steps = list(parts)
-            where = parts[steps[0]].where
+            where = next(iter(parts.values())).where
             if k is None:
-                if len(parts) != len(members):
-                    raise Irregular
-                terms.append(Term(Use(self._outside(parts[steps[0]].source)), where))
+                if len(parts) == len(members):
+                    one = next(iter(parts.values()))
+                    terms.append(Term(Use(self._outside(one.source)), where))
                 continue
             source = self.of_family[k]
             for t in members:
                 if t not in parts:
-                    self._boundary(source, t + shift, ZERO)
+                    self._boundary(source, t + shift, self._instead(t, where, alone))
             terms.append(Term(Use(source, shift=shift), where))
-        return terms
+        return terms + [self._placed(t, part, value) for t, part in alone]
+
+    def _instead(self, t: int, where: Any, alone: list[tuple[int, Part]]) -> Value | str:
+        """What stands at an end where a term is missing: one that only this step has, or zero."""
+        for found in alone:
+            step, part = found
+            if step == t and part.where == where:
+                alone.remove(found)
+                return self._outside(part.source)
+        return ZERO
+
+    def _placed(self, t: int, part: Part, value: Value) -> Term:
+        """A term that one step has and the others have not: zero there."""
+        source = self._outside(part.source)
+        made = Value("placed", source.shape, source.dtype, value.span)
+        made.inputs, made.settings = [Use(source)], {"step": t}
+        return Term(Use(made, shift=0), part.where)

@@ -33,7 +33,7 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
         started = add(low, out, read(low, term, value, batch), started)
     for term in whole:
         if term.use.span is not None:
-            started = total(low, value, term, out, started)
+            started = total(low, term, out, started)
     if parts and not started and not tiles(value, parts):
         low.emit(low.xp.copyto, out, 0)
         started = True
@@ -63,12 +63,13 @@ def add(low: Lowering, out: Array, x: Array, started: bool) -> bool:
     return True
 
 
-def total(low: Lowering, value: Value, term: Term, out: Array, started: bool) -> bool:
+def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
     """A sum over time; of products xᵀ g one product of all steps."""
-    target = low.temporary(out.shape, out.dtype) if started else out
     source = term.use.value
     span = term.use.span
     assert span is not None
+    direct = not started and out.flags.c_contiguous
+    target = out if direct else low.temporary(out.shape, out.dtype)
     if id(source) in low.facts.merged:
         x, g = [
             low.rows(u.value, Span(span.first + u.shift, span.last + u.shift))  # type: ignore[operator]
@@ -77,9 +78,7 @@ def total(low: Lowering, value: Value, term: Term, out: Array, started: bool) ->
         product(low, target, x, g)
     else:
         reduce(low, "sum", low.rows(source, span), (0,), target)
-    if started:
-        low.emit(low.xp.add, out, target, out)
-    return True
+    return True if direct else add(low, out, target, started)
 
 
 def tiles(value: Value, parts: list[Term]) -> bool:
@@ -115,6 +114,10 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         position = kept.index(term.axis)
         x = rows.transpose((*range(1, position + 1), 0, *range(position + 1, rows.ndim)))
         add(low, out[where], x, started)
+        return
+    if term.use.span is not None and not term.arrays:
+        assert where is not None
+        total(low, term, out[where], started)
         return
     x = read(low, term, value, batch)
     if term.arrays and add_rows(low, term, out, x):

@@ -17,7 +17,7 @@ from tinygradrnn.ops.base import Op
 from tinygradrnn.recording import Array, Leaf
 
 Shape = tuple[int, ...]
-Kind = Literal["leaf", "constant", "random", "op", "sum", "stack", "unstack"]
+Kind = Literal["leaf", "constant", "random", "op", "sum", "stack", "unstack", "placed"]
 
 ZERO = "zero"  # what stands before the first, or after the last, where nothing does
 
@@ -75,7 +75,8 @@ class Value:
     kind : Kind
         leaf: read at each call (an argument, a parameter, a number); constant; random: drawn at
         each call; op; sum: n-ary, of ``terms``; stack: the steps of another one along an axis;
-        unstack: the positions along an axis, as time steps.
+        unstack: the positions along an axis, as time steps; placed: what one step has, zero at
+        all others.
     shape, dtype
         Of one step.
     span : Span or None

@@ -11,7 +11,7 @@ from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
 from tinygradrnn.drawing.contract import Unit, contract, limited
 from tinygradrnn.drawing.naming import Naming, title
 from tinygradrnn.drawing.reading import Reading, Slot
-from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, StateName, Step, Wire
+from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, Shown, StateName, Step, Wire
 from tinygradrnn.drawing.sizes import Term, measure
 from tinygradrnn.drawing.text import clean, pretty
 from tinygradrnn.graph import Graph
@@ -113,9 +113,13 @@ class Builder:
         self.shown, self.timed, self.values = shown, timed, values
         self.boxes: list[Box] = []
         self.wires: list[Wire] = []
+        self.shows: list[Shown] = []
         self.weights: list[int] = []
         self.weight_sums: list[list[Term]] = []
         self.wire_sums: list[list[Term]] = []
+        self.again: dict[Node, list[Node]] = {}  # the same input, read once more
+        for node, original in reading.same.items():
+            self.again.setdefault(original, []).append(node)
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: list[int] = []
         self.rest: dict[int, Node] = {}  # boxes for many operations, with the first of them
@@ -152,6 +156,7 @@ class Builder:
             tuple(self.shown),
             tuple(self.folds),
             tuple(self._state_name(slot) for slot in self.reading.states if self.timed),
+            shows=tuple(self.shows),
         )
 
     # ---------------------------------------------------------------- boxes
@@ -178,6 +183,7 @@ class Builder:
             text = (f"{text[0]}  {more[0]}",) if beside else (*text, *more)
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
         self.unit_box.append(box)
+        self._show(box, unit.step, unit.nodes)
         for inner in unit.nodes:
             self.box_of[inner] = box
         if kind == "weight":
@@ -191,6 +197,10 @@ class Builder:
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
+
+    def _show(self, box: int, step: Step | None, nodes: Sequence[Node]) -> None:
+        again = [n for node in nodes for n in self.again.get(node, ())]
+        self.shows.append(Shown(box, step, tuple([n.order for n in (*again, *nodes)])))
 
     def _state_name(self, slot: Slot) -> StateName:
         node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
@@ -222,10 +232,17 @@ class Builder:
             text = (f"… {fold.steps} {what}", "folded …")
             box = self._box("fold", text, None, ("fold", k), " ".join(text))
             self.folds[k] = fold._replace(box=box)
+        folded: dict[Step, list[Node]] = {}
+        for node in self.graph.nodes:
+            if self.timed and self.reading.step.get(node) in self.fold_of:
+                folded.setdefault(self.reading.step[node], []).append(node)
+        for step, nodes in folded.items():
+            self._show(self.folds[self.fold_of[step]].box, step, nodes)
         for k, units in enumerate(self.hidden):
             text = (f"… {len(units)} operations", "folded …")
             box = self._box("rest", text, None, ("rest", k), " ".join(text))
             self.rest[box] = units[0].result
+            self._show(box, None, [node for unit in units for node in unit.nodes])
             for unit in units:
                 self.box_of.update(dict.fromkeys(unit.nodes, box))
                 self.unit_box.append(box)

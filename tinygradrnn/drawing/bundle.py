@@ -44,6 +44,7 @@ def bundle_weights(diagram: Diagram) -> Diagram:
         boxes=tuple(boxes),
         wires=tuple(_joined(diagram, joined, new)),
         folds=tuple(fold._replace(box=new[fold.box]) for fold in diagram.folds),
+        shows=tuple(shown._replace(box=new[shown.box]) for shown in diagram.shows),
         rolls=tuple(
             roll._replace(entries={k: new[box] for k, box in roll.entries.items()})
             for roll in diagram.rolls

@@ -91,7 +91,7 @@ class _Writer:
     def _bounds(self) -> tuple[float, float, float, float]:
         left, bottom, right, top = self.scene.bounds()
         for text in self.scene.texts:
-            x, wide = _span(text)
+            x, wide = span(text)
             left, right = min(left, x), max(right, x + wide)
             bottom, top = min(bottom, text.y - text.size), max(top, text.y + text.size)
         return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN / 2
@@ -132,7 +132,7 @@ class _Writer:
         return f"{f'fontname={quoted(BOLD)}, ' if bold else ''}fontsize={figures(size)}"
 
     def _text(self, n: int, text: Text) -> str:
-        x, wide = _span(text)
+        x, wide = span(text)
         fill = f", fillcolor={quoted(text.plate)}" if text.plate else ""
         style = "filled" if text.plate else "solid"
         end = {"left": "l", "right": "r", "middle": "n"}[text.align]
@@ -233,7 +233,7 @@ def _end(number: int) -> str:
     return f"n{number}" if number >= 0 else f"d{~number}"
 
 
-def _span(text: Text) -> tuple[float, float]:
+def span(text: Text) -> tuple[float, float]:
     """The left end and the width of a text."""
     wide = width(text.text, text.size, text.bold) + (8 if text.plate else 2)
     shift = {"left": 0.0, "middle": wide / 2, "right": wide}[text.align]

@@ -47,15 +47,17 @@ def draw_ending(stage: Stage) -> None:
     starts = {}
     for e, line in enumerate(lines):
         start, points, lane = line.origin
-        if line.wires[0].when:
-            _tell_when(stage, line)
-        elif lane:
-            _number(stage, line, turns)
         if e in turning:
             turn = turns + BESIDE_TURN * (turning.index(e) - 0.5)
             points = joined(points, ((turn, line.y), (turn, y + placed.entries[e])))
         starts[e] = Origin(start, points, lane)
+    first = len(stage.scene.lines)
     place_side(stage.scene, stage.diagram, stage.look, side, placed, x, y, starts)
+    for line in lines:
+        if line.wires[0].when:
+            _tell_when(stage, line)
+        elif line.origin.lane:
+            _number(stage, line, turns, first)
 
 
 def _incoming(stage: Stage) -> list[Incoming]:
@@ -124,8 +126,10 @@ def _tell_when(stage: Stage, line: Incoming) -> None:
     stage.scene.texts.append(Text(x, above, when, SMALL, stage.theme.muted, align="right"))
 
 
-def _number(stage: Stage, line: Incoming, x: float) -> None:
-    """The gradient that comes back into the last state."""
+def _number(stage: Stage, line: Incoming, x: float, first: int) -> None:
+    """The gradient that comes back into the last state; its lines come after the first one."""
     (wire, *more), left = line.wires, line.origin.points[-1][0]
     if wire.value is not None and not more and width(number(wire.term), NUMBER, True) < x - left:
-        stage.number_lane(wire.value, wire.term, (left + x) / 2, line.y)
+        drawn = enumerate(stage.scene.lines[first:], first)
+        own = next(k for k, each in drawn if each.start == line.origin.start)
+        stage.number_lane(wire.value, wire.term, (left + x) / 2, line.y, own)

@@ -42,8 +42,10 @@ def _draw_into_step(stage: Stage, wire: Wire, state: int, step: Step) -> None:
 
     stamp = Stamp(stage.scene, x, y, origin.start, ends, style, origin.points)
     stamp.tooltip = stage.tooltip(wire.source)
+    entering = len(stage.scene.lines)
     stamp.draw(placed.nets[net])
-    stage.number_lane(state, wire.term, (origin.points[-1][0] + border) / 2, height + y)
+    middle = (origin.points[-1][0] + border) / 2
+    stage.number_lane(state, wire.term, middle, height + y, entering)
 
 
 def _origin(stage: Stage, wire: Wire, state: int, n: int, border: float, y: float) -> Origin:
@@ -75,6 +77,7 @@ def _draw_into_fold(stage: Stage, wire: Wire, state: int) -> None:
     box = stage.scene.shapes[shape]
     side = box.width / 2 if stage.diagram.states[state].backward else -box.width / 2
     (left, y), end = origin.points[-1], box.x + side
+    stage.number_lane(state, wire.term, (left + end) / 2, y, len(stage.scene.lines))
     stage.scene.lines.append(
         Line(
             joined(origin.points, ((end, y),)),
@@ -87,4 +90,3 @@ def _draw_into_fold(stage: Stage, wire: Wire, state: int) -> None:
             arrow=True,
         )
     )
-    stage.number_lane(state, wire.term, (left + end) / 2, y)

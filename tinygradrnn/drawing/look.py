@@ -112,6 +112,7 @@ class Look:
             ink,
             box.tooltip,
             box.kind,
+            k,
             size=self._font_size(box),
             bold=box.kind == "weight",
             thick=thick,

@@ -43,7 +43,17 @@ def _draw_rail(stage: Stage, n: int, r: int) -> None:
     if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
         scene.texts.append(
-            Text(left, y, shown, NUMBER, colour, bold=True, align="left", plate=stage.theme.page)
+            Text(
+                left,
+                y,
+                shown,
+                NUMBER,
+                colour,
+                bold=True,
+                align="left",
+                plate=stage.theme.page,
+                total=box,
+            )
         )
 
 
@@ -77,8 +87,9 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))
+            tap = len(stage.scene.lines)  # to be drawn next
             stage.scene.texts.append(
-                Text(left, foot, shown, NUMBER, colour, bold=True, align="left")
+                Text(left, foot, shown, NUMBER, colour, bold=True, align="left", line=tap)
             )
         family = tuple(
             b

@@ -116,6 +116,22 @@ class Fold(NamedTuple):
     box: int
 
 
+class Shown(NamedTuple):
+    """Where in a picture operations are: in a box; in a fold, those of each of its steps.
+
+    Attributes
+    ----------
+    box : int
+    step : Step or None
+    orders : tuple of int
+        When its nodes were recorded (:attr:`tinygradrnn.Node.order`), the result last.
+    """
+
+    box: int
+    step: Step | None
+    orders: tuple[int, ...]
+
+
 class History(NamedTuple):
     """How large ∂L/∂state is at each step (None: no gradient reaches it), by label."""
 
@@ -152,6 +168,9 @@ class Diagram:
         Whether sizes of gradients are to be shown.
     notes : tuple of str
         Further lines for the legend.
+    shows : tuple of Shown
+        Which box a node of the graph is in. A box that is not here shows a value once more: a state
+        beside the operation that computes it, or the output. Empty where one step is drawn for all.
     rolls : tuple of Roll
         In a rolled picture: one for each phase.
     """
@@ -164,6 +183,7 @@ class Diagram:
     states: tuple[StateName, ...] = ()
     gradients: bool = False
     notes: tuple[str, ...] = field(default=())
+    shows: tuple[Shown, ...] = field(default=(), compare=False, repr=False)
     rolls: tuple[Roll, ...] = ()
 
     @cached_property

@@ -160,6 +160,7 @@ class _Merger:
             wires=tuple(bundle.wire() for bundle in self.wires),
             steps=steps,
             notes=(*self.old.notes, *notes),
+            shows=(),
             rolls=tuple(
                 Roll(step, self.labels(step.phase), self.entries_of(step)) for step in steps
             ),

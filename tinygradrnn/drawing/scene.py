@@ -30,6 +30,7 @@ class Shape:
     ink: str
     tooltip: str
     style: str  # a class for style sheets: "op", "state", "weight" …
+    box: int  # of the diagram
     size: float = 12.0
     bold: bool = False
     thick: float = 1.0
@@ -77,6 +78,8 @@ class Text:
     bold: bool = False
     align: Literal["left", "middle", "right"] = "middle"
     plate: str | None = None
+    line: int | None = None  # of the scene: the text says how large its gradient is
+    total: int | None = None  # a box: the text says how large its whole gradient is
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,9 +187,10 @@ class Stage:
                     return True
         return False
 
-    def number_lane(self, state: int, term: float | None, x: float, y: float) -> None:
-        """The size of a gradient, above a lane."""
+    def number_lane(self, state: int, term: float | None, x: float, y: float, line: int) -> None:
+        """The size of a gradient, above a lane, of which this is a line."""
         if self.diagram.gradients:
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
-            self.scene.texts.append(Text(x, above, number(term), NUMBER, colour, bold=True))
+            shown = Text(x, above, number(term), NUMBER, colour, bold=True, line=line)
+            self.scene.texts.append(shown)

@@ -18,13 +18,15 @@ from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.theme import Theme
 
 
-def compose(diagram: Diagram, theme: Theme) -> Scene:
+def compose(diagram: Diagram, theme: Theme, legend: bool = True) -> Scene:
     """Place a diagram: along the time axis, if it has steps.
 
     Parameters
     ----------
     diagram : Diagram
     theme : Theme
+    legend : bool
+        With a title and a legend above it.
 
     Returns
     -------
@@ -33,7 +35,8 @@ def compose(diagram: Diagram, theme: Theme) -> Scene:
     look = Look(diagram, theme)
     draw = _rolled if diagram.rolls else _timeline if diagram.steps else _plain
     scene = draw(diagram, look)
-    add_legend(scene, diagram, look)
+    if legend:
+        add_legend(scene, diagram, look)
     return scene
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of, common_backend
-from tinygradrnn.recording import Array, Leaf, Node, state
+from tinygradrnn.recording import NO_SETTINGS, Array, Leaf, Node, state
 from tinygradrnn.tensors import Tensor
 
 Rule = Callable[..., Any]
@@ -104,7 +104,7 @@ class Op:
                     needs = True
             elif type(argument) in NUMBERS:
                 node = Leaf(argument)
-            elif any(isinstance(a, Tensor) for a in arguments):
+            elif any([isinstance(a, Tensor) for a in arguments]):
                 node = constant(argument, arguments)
             else:
                 return self.compute(arguments, settings)  # type: ignore[no-any-return]
@@ -114,13 +114,13 @@ class Op:
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
             inputs = narrow
             value = self.compute([node.value for node in inputs], settings, inputs)
-        if isinstance(value, np.generic):  # NumPy's reductions give scalars, CuPy's 0-d arrays
-            value = np.asarray(value)
+        if type(value) not in array_modules and isinstance(value, np.generic):
+            value = np.asarray(value)  # NumPy's reductions give scalars, CuPy's 0-d arrays
         if needs and self.blind:
             needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
         if needs and place.recording and self.differentiable:
-            node = Node(self, tuple(inputs), settings, value, place, True)
+            node = Node(self, tuple(inputs), settings or NO_SETTINGS, value, place, True)
         elif state.capture is not None:
             node = state.capture.record(self, inputs, settings, value)
         else:
@@ -139,9 +139,10 @@ class Op:
         kind = type(values[0])
         xp = array_modules.get(kind)
         for value in values:
-            if xp is None or (type(value) is not kind and type(value) not in NUMBERS):
-                xp = self.array_module(values)  # a number first, a new type, or several types
-                break
+            if type(value) is not kind and type(value) not in NUMBERS:
+                xp = None  # a number first, or arrays of several types
+        if xp is None:
+            xp = self.array_module(values)
         try:
             return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except (ValueError, IndexError, TypeError, OverflowError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 from tinygradrnn import seeds
 from tinygradrnn.backend import get_backend
 from tinygradrnn.checkpoint import write_atomically
+from tinygradrnn.checks import debug
 from tinygradrnn.models import generate, unrolled_loss
 from tinygradrnn.text import TextError, Vocabulary, ngram_bits_per_character, split
 from tinygradrnn.training import runs
@@ -26,6 +27,7 @@ from tinygradrnn.training.trainer import Trainer
 
 SAMPLE = 500  # characters
 PICTURES = (("graph.svg", "cell", 5), ("operations.svg", "op", 3))
+PAGE = ("step.html", "gate", 4)
 
 
 class CharacterJob:
@@ -139,17 +141,22 @@ class CharacterJob:
         return text
 
     def draw(self, folder: Path) -> None:
-        """Draw the model reading the beginning of the text, once by cells, once by operations.
+        """Draw the model reading the beginning of the text, and write a page that steps through it.
 
         Raises
         ------
         DrawingError
-            If there is nothing to draw with; then the graph is kept as DOT.
+            If there is nothing to draw with; then the graph is kept as DOT. The page needs nothing.
         """
         from tinygradrnn.drawing import DrawingError, draw
+        from tinygradrnn.stepper import step_through
 
         model = self.trainer.model.eval()
         failed = None
+        name, level, steps = PAGE
+        with debug(check=False):  # so that the page can show the lines of the program
+            loss = unrolled_loss(model, self.vocabulary, self.text[: steps + 1])
+        step_through(loss, level=level).save(folder / name)
         for name, level, steps in PICTURES:
             loss = unrolled_loss(model, self.vocabulary, self.text[: steps + 1])
             try:

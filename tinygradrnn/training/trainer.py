@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from math import log
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
+from tinygradrnn.collector import without_collector
 from tinygradrnn.compiler.compiled import compile
 from tinygradrnn.models import CharacterModel
 from tinygradrnn.nn import detach
@@ -117,15 +116,3 @@ class Trainer:
         norm = clip_grad_norm(self.optimizer.params, self.settings.clip)
         self.optimizer.step()
         return loss, norm, detach(state)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Spare Python's cyclic garbage collector the search through a graph that has no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
