@@ -96,7 +96,9 @@ class _Segment:
         own = {tensor.node for tensor in apart}
         nodes = ancestors([tensor.node for tensor in tensors_of(results)])
         self.parameters = [
-            Tensor(node) for node in nodes if isinstance(node, Leaf) and node not in own
+            Tensor(node)
+            for node in nodes
+            if isinstance(node, Leaf) and node.requires_grad and node not in own
         ]
         return results
 
@@ -111,9 +113,20 @@ class _Segment:
         return self.terms[k]
 
     def _gradients(self, g: Any, arguments: Sequence[Any]) -> list[Any]:
-        records = isinstance(g, Tensor)
+        """For each argument, None where none is needed."""
         given = arguments[: len(self.needs)]
-        inputs = list(given) if records else self._apart(given)
+        if isinstance(g, Tensor):  # to be differentiated again: that is computed again too
+            found = iter(recompute(self._partial, g, *given))
+        else:
+            terms = self._partial(Tensor(Leaf(g)), *self._apart(given), create_graph=False)
+            found = iter([term.node.value for term in terms])
+        return [
+            next(found) if need else None
+            for need in (*self.needs, *(True for _ in self.parameters))
+        ]
+
+    def _partial(self, g: Tensor, *inputs: Tensor, create_graph: bool = True) -> tuple[Tensor, ...]:
+        """The gradients of what is needed; no input is computed from another one."""
         after = seeds.generator_state()
         seeds.set_generator_state(self.random)
         try:
@@ -123,8 +136,5 @@ class _Segment:
                 joined = ops.concatenate(*flat, axis=0)
         finally:
             seeds.set_generator_state(after)
-        wanted = [*inputs, *self.parameters]
-        needed = [tensor for tensor in wanted if tensor.requires_grad]
-        found = iter(grad(joined, needed, Tensor(Leaf(g)) if not records else g, records))
-        terms = [next(found) if tensor.requires_grad else None for tensor in wanted]
-        return terms if records else [None if t is None else t.node.value for t in terms]
+        needed = [tensor for tensor in inputs if tensor.requires_grad] + self.parameters
+        return grad(joined, needed, g, create_graph)
