@@ -20,6 +20,7 @@ from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
 from tinygradrnn.ops import Part
+from tinygradrnn.ops.base import EachRule
 from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -86,10 +87,13 @@ def walk(
             rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
             settings, order = node.settings, node.order
             arguments: list[Any] = [gradient, Tensor(node) if records else node.value]
+            operands = arguments if type(rules) is not EachRule else []
             for source in inputs:
                 if source.changed > order:
                     raise StaleGraphError(stale(node, source))
-                arguments.append(operand(source) if records else source.value)
+                operands.append(operand(source) if records else source.value)
+            if operands is not arguments:  # one list for all: a stack of T steps asks T times
+                arguments.append(operands)
             try:
                 for position, source in enumerate(inputs):
                     if source not in reached or (rule := rules[position]) is None:

@@ -106,7 +106,7 @@ class _Segment:
         """Leaves of the same values: the graph of the segment ends at them."""
         return [Tensor(Leaf(v, needs)) for v, needs in zip(values, self.needs, strict=True)]
 
-    def rule(self, k: int, g: Any, y: Any, *arguments: Any) -> Any:
+    def rule(self, k: int, g: Any, y: Any, arguments: Sequence[Any]) -> Any:
         """∂L/∂argument k; the walk asks for one argument after the other, with the same g."""
         if self.gradient is not g:
             self.gradient, self.terms = g, self._gradients(g, arguments)

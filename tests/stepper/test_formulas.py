@@ -122,7 +122,7 @@ def sent(text: str, like: Any, values: dict[str, Any]) -> Any:
 def expected(node: Node, position: int, g: Any) -> Any:
     """The term that the gradient rule gives, of its input's shape."""
     values = [source.value for source in node.inputs]
-    term = node.operation.rules[position](g, node.value, *values, **node.settings)  # type: ignore
+    term = node.operation.term(position, g, node.value, values, node.settings)
     like = values[position]
     if isinstance(term, ops.Part):
         whole = np.zeros_like(like)

@@ -49,7 +49,7 @@ class Op:
         it computes, given tensors it records, so that gradients are differentiable again. What
         broadcasting repeated is summed by the engine, not by the rule. None: no gradient.
     each : callable, optional
-        Instead of ``rules``, for any number of arguments: ``each(k, g, y, *arguments)``.
+        Instead of ``rules``, for any number of arguments: ``each(k, g, y, arguments)``.
     label : str, optional
         What a drawing writes; the name when left out.
     problem : callable, optional
@@ -159,6 +159,13 @@ class Op:
             array_modules[kind] = backend_of(arrays[0]).xp
         return array_modules[kind]
 
+    def term(self, position: int, g: Any, y: Any, xs: Sequence[Any], settings: Any) -> Any:
+        """∂L/∂argument as its rule gives it, from g = ∂L/∂y."""
+        rule = self.rules[position]
+        assert rule is not None
+        arguments = [xs] if isinstance(self.rules, EachRule) else xs
+        return rule(g, y, *arguments, **settings)
+
     def explain(
         self, error: Exception, values: Sequence[Array], given: list[str], settings: dict[str, Any]
     ) -> str:
@@ -169,7 +176,10 @@ class Op:
 
 
 class EachRule:
-    """The rules of an operation of any number of arguments, read like a tuple."""
+    """The rules of an operation of any number of arguments, read like a tuple.
+
+    They take the arguments as one sequence: ``rules[k](g, y, arguments)``.
+    """
 
     def __init__(self, each: Rule) -> None:
         self.each = each

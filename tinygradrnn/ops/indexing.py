@@ -53,7 +53,7 @@ def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]
 take = Op(
     "getitem",
     lambda xp, x, *arrays, index: x[filled(index, arrays)],
-    each=lambda k, g, y, x, *arrays, index: Part(g, index, arrays),  # arrays get no gradient
+    each=lambda k, g, y, xs, index: Part(g, index, tuple(xs[1:])),  # integers get no gradient
     label="slice",
 )
 
@@ -100,7 +100,7 @@ def _accumulate(
 
 
 def _accumulate_rule(
-    k: int, g: Any, y: Any, *operands: Any, places: Any, shape: tuple[int, ...]
+    k: int, g: Any, y: Any, operands: Sequence[Any], places: Any, shape: tuple[int, ...]
 ) -> Any:
     position = 0
     for index, n_arrays in places:
