@@ -269,9 +269,9 @@ def compile(
 ) -> Compiled:
     """Let a step of training (or any function of arrays) run from a plan.
 
-    The first call with arguments of new shapes, dtypes or plain values runs the function with
-    everything recorded, backward pass and update included. Later calls run a plan made of that
-    graph: the same numbers, without the graph.
+    The first call with arguments of a new kind runs the function with everything recorded, backward
+    pass and update included. Later calls run a plan made of that graph: the same numbers, without
+    the graph.
 
     Parameters
     ----------
@@ -280,7 +280,9 @@ def compile(
         values; inside it arrays are tensors. It may call ``backward()``, clip, and step an
         optimiser; it returns tensors, in any such structure.
     check : bool
-        Run the function itself beside the plan, on copies, and compare.
+        At every call, run the function itself beside the plan, on copies, and raise
+        CompileMismatchError if results, gradients or parameters differ: finds what a plan cannot
+        see. Slow.
     without : tuple of str
         Passes to leave out, by name; for looking at what each is good for.
 
@@ -288,5 +290,44 @@ def compile(
     -------
     Compiled
         Called like the function; ``.explain()``, ``.draw()``.
+
+    Raises
+    ------
+    CaptureError
+        When called: for what cannot be one graph (see below). Parameters, optimisers and gradients
+        are then as they were.
+
+    Notes
+    -----
+    **What becomes part of the plan**: all operations on tensors, ``backward()`` and ``tg.grad``,
+    gradients left in ``.grad`` or added to what is there, clipping, the optimisers, assignments to
+    ``w.data``. A gradient that the function clears and an optimiser in it uses up is not kept:
+    ``.grad`` is None afterwards. Results have no graph, and are the caller's: no later call writes
+    into them.
+
+    **What is found anew at each call**: arrays and tensors among the arguments; parameters and all
+    other tensors that the function reads, however they were changed; learning rates and counters of
+    optimisers, and their memory (``load_state_dict``); dropout masks, drawn in the same order from
+    the same seed; whether integers such as targets, ids and lengths are in range.
+
+    **What makes a plan of its own** (16 kinds of input are kept): shapes and dtypes of arrays,
+    plain values (numbers, strings, None, any object with a hash), the structure of the arguments;
+    ``train()`` and ``eval()``, ``freeze()``, the other settings of optimisers, whether there is a
+    gradient to add to, ``no_grad()`` around the call, the backend; the values of an array argument
+    that the function looks at, as in ``int(n)``. A number that changes often is better given as an
+    array without axes: ``step(x, np.float32(0.3))``.
+
+    **What raises CaptureError**: looking at a computed value (``float(loss)``, ``if``,
+    ``.numpy()``; return it instead, and write choices as ``F.where``); changing a parameter twice,
+    or reading it after its change; arguments that have a graph (``x.detach()``) or no hash; results
+    that are neither tensors nor plain; a compiled function inside another, or under ``tg.debug()``
+    (there call ``step.function``).
+
+    **What cannot be seen**: Python values other than arguments that change between calls
+    (attributes such as ``dropout.p``, global variables, closures) keep the value of the first call,
+    and so do branches on them; random numbers and arrays that the function makes with NumPy stay
+    those of the first call; changes inside NumPy arrays that are no arguments may come through or
+    not; prints, appended lists and other effects on Python happen at the first call only. Give such
+    values as arguments; ``check=True`` finds them.
     """
     return Compiled(train_step, check=check, without=without)
