@@ -159,3 +159,40 @@ def largest_difference(one: Sequence[Any], two: Sequence[Any]) -> float:
                 scale = max(float(np.abs(a[finite]).max(initial=0)), 1e-3)
                 worst = max(worst, float(np.abs(a - b)[finite].max(initial=0)) / scale)
     return worst
+
+
+# ------------------------------------------------------------------------- a small network
+
+X = np.random.default_rng(5).standard_normal((6, 3, 5, 4))
+TARGET = np.random.default_rng(6).standard_normal((6, 3, 5, 2))
+
+
+class Net(nn.Module):
+    """An LSTM with a readout, float64."""
+
+    def __init__(self, dropout=0.0):
+        self.rnn, self.drop, self.readout = nn.LSTM(4, 3), nn.Dropout(dropout), nn.Linear(3, 2)
+        self.astype("float64")
+
+    def forward(self, x, state=None):
+        output = self.rnn(x, state)
+        return self.readout(self.drop(output.y)), output.state
+
+
+def loss_of(net, x, target):
+    return F.half_squared_error(net(x)[0], target, reduction="mean")
+
+
+def stepping(net, optimizer):
+    def step(x, target):
+        loss = loss_of(net, x, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def memory(optimizer):
+    return [tg.tensor(a) for slots in optimizer.slots for a in slots.values()]
