@@ -39,6 +39,7 @@ UFUNCS = {
     "tanh": "tanh",
 }
 ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
+BROADCASTING = {*ELEMENTWISE, "where", "matmul"}
 
 
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -109,6 +110,9 @@ def where(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: boo
 def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """One product for all rows of all batches where the second factor is one matrix."""
     x, y = inputs
+    vectors = 1 in [len(use.value.shape) for use in value.inputs]
+    if batch and vectors and value.inputs[1].shift is not None:
+        return False
     if y.ndim == 2 and x.ndim >= 2:
         rows = flat(x)
         target = flat(out)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.facts import Facts
-from tinygradrnn.compiler.kernels import ELEMENTWISE, KERNELS, fallback
+from tinygradrnn.compiler.kernels import BROADCASTING, ELEMENTWISE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
@@ -314,7 +314,8 @@ class Lowering:
             elif use.shift is not None:
                 assert span is not None
                 rows = self.rows(use.value, Span(span.first + use.shift, span.last + use.shift))
-                found.append(aligned(rows, len(value.shape), batch=True))
+                name = value.op.name if value.op is not None else ""
+                found.append(aligned(rows, len(value.shape), name in BROADCASTING))
             else:
                 found.append(self.operand(use))
         return found
