@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinygradrnn.compiler.kernels import flat, product, reduce
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Span, Term, Value
-from tinygradrnn.compiler.views import aligned
+from tinygradrnn.compiler.views import aligned, part_of
 from tinygradrnn.ops import Hole, add_part
 from tinygradrnn.recording import Array
 
@@ -117,7 +117,7 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         return
     if term.use.span is not None and not term.arrays:
         assert where is not None
-        total(low, term, out[where], started)
+        total(low, term, part_of(out, where), started)
         return
     x = read(low, term, value, batch)
     if term.arrays and add_rows(low, term, out, x):
@@ -127,7 +127,7 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         low.emit(partial(scatter, out, term.where, arrays), x)
         return
     assert where is not None
-    add(low, out[(slice(None), *where) if batch else where], x, started)
+    add(low, part_of(out, (slice(None), *where) if batch else where), x, started)
 
 
 MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix

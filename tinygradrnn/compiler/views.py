@@ -36,9 +36,14 @@ def look(value: Value, array: Array, xp: Any, batch: bool) -> Array:
         return array.transpose((0, *(a + 1 for a in axes)) if batch else axes)
     if name == "getitem":
         index = settings["index"]
-        return array[(slice(None), *index)] if batch else array[index]
+        return part_of(array, (slice(None), *index) if batch else index)
     shape = (array.shape[0], *value.shape) if batch else value.shape
     return xp.broadcast_to(aligned(array, len(value.shape), batch), shape)
+
+
+def part_of(array: Array, index: tuple[Any, ...]) -> Array:
+    """A part of an array as a view, also where it is one element."""
+    return array[index if any(part is ... for part in index) else (*index, ...)]
 
 
 def aligned(array: Array, ndim: int, batch: bool) -> Array:
