@@ -45,9 +45,11 @@ def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
         return g[..., None] * y if x.ndim > 1 else g * y
     if x.ndim == 1 and y.ndim > 2:
         return (g[..., None, :] * y).sum(axis=-1)
-    if not isinstance(g, Tensor) and g.ndim == y.ndim == 2 and 8 <= len(g) <= len(y) // 4:
-        return (y @ g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
-    return g @ y.swapaxes(-1, -2)
+    if isinstance(g, Tensor) or g.ndim > 2 or y.ndim > 2:
+        return g @ y.swapaxes(-1, -2)
+    if 8 <= len(g) <= len(y) // 4:
+        return y.dot(g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
+    return g.dot(y.T)
 
 
 def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -73,9 +75,15 @@ def _problem(x: Shape, y: Shape) -> str | None:
 
 def _contract(xp: Any, x: Any, g: Any) -> Any:
     if x.ndim == 2:
-        return x.T @ g
+        return x.T.dot(g)
     rows = prod(x.shape[:-1])
     return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
+
+
+def _matmul(xp: Any, x: Any, y: Any) -> Any:
+    if x.ndim == y.ndim == 2:
+        return x.dot(y)  # the same; NumPy has less to think about
+    return x @ y
 
 
 contract: Op = Op(  # xᵀ g, summed over all rows of all batches in one product
@@ -85,4 +93,4 @@ contract: Op = Op(  # xᵀ g, summed over all rows of all batches in one product
     lambda d, out, x, g: x @ d,
     label="ᵀ@",
 )
-matmul = Op("matmul", lambda xp, x, y: x @ y, _left, _right, label="@", problem=_problem)
+matmul = Op("matmul", _matmul, _left, _right, label="@", problem=_problem)
