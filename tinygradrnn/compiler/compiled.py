@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygradrnn.backend import backend_of, common_backend, get_backend
 from tinygradrnn.compiler.capture import CaptureError, Program, capturing, reachable
+from tinygradrnn.compiler.fused import installed
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.rolling import roll
@@ -31,7 +32,12 @@ class Compiled:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, check: bool = False, without: tuple[str, ...] = ()
+        self,
+        function: Callable[..., Any],
+        *,
+        check: bool = False,
+        without: tuple[str, ...] = (),
+        fast: bool | None = None,
     ) -> None:
         unknown = sorted(set(without) - {p.__name__ for p in PASSES})
         if unknown:
@@ -40,6 +46,7 @@ class Compiled:
         self.function = function
         self.check = check
         self.without = without
+        self.fast = wanted(fast)
         self.captures = 0
         self.plans: OrderedDict[Signature, list[Entry]] = OrderedDict()
         update_wrapper(self, function)
@@ -74,7 +81,7 @@ class Compiled:
             template = template_of(result, tensors)
             program = capture.finish(tensors)
         del outputs
-        entry = Entry(program, template, self.without)
+        entry = Entry(program, template, self.without, self.fast)
         for assign in program.assigns:
             assign.leaf.value[...] = assign.new.value
             assign.store(assign.leaf.value)
@@ -85,7 +92,9 @@ class Compiled:
 class Entry:
     """The plan for one kind of input, and the conditions under which it is right."""
 
-    def __init__(self, program: Program, template: Any, without: tuple[str, ...]) -> None:
+    def __init__(
+        self, program: Program, template: Any, without: tuple[str, ...], fast: bool
+    ) -> None:
         self.program, self.template = program, template
         ends = [*program.outputs, *(a.new for a in program.assigns), *(n for _, n in program.grads)]
         outside = [
@@ -99,7 +108,7 @@ class Entry:
         self.backend = common_backend("compile", arrays[:1]) if arrays else get_backend()
         rolled = roll(program)
         self.report = optimise(rolled, without)
-        self.plan = Plan(program, rolled, self.backend)
+        self.plan = Plan(program, rolled, self.backend, fast and self.backend.xp is np)
 
     def holds(self, arrays: list[Array]) -> bool:
         """Whether all that the function looked at is as it was."""
@@ -141,7 +150,11 @@ class Entry:
 
 
 def compile(
-    train_step: Callable[..., Any], *, check: bool = False, without: tuple[str, ...] = ()
+    train_step: Callable[..., Any],
+    *,
+    check: bool = False,
+    without: tuple[str, ...] = (),
+    fast: bool | None = None,
 ) -> Compiled:
     """Let a step of training (or any function of arrays) run from a plan.
 
@@ -159,13 +172,27 @@ def compile(
         Run the function itself beside the plan, on copies, and compare.
     without : tuple of str
         Passes to leave out, by name; for looking at what each is good for.
+    fast : bool, optional
+        Join calls of NumPy into kernels that Numba compiles, and that are kept on disk for other
+        processes (in ``TINYGRADRNN_CACHE`` if that is set). By default wherever Numba is
+        installed. On the GPU it has no effect.
 
     Returns
     -------
     Compiled
         Called like the function; ``.explain()``, ``.draw()``.
     """
-    return Compiled(train_step, check=check, without=without)
+    return Compiled(train_step, check=check, without=without, fast=fast)
+
+
+def wanted(fast: bool | None) -> bool:
+    """Whether kernels are to be compiled."""
+    if fast and not installed():
+        raise ModuleNotFoundError(
+            "compile: fast=True needs Numba, which is not installed; "
+            'install it with `pip install "tinygradrnn[fast]"`, or leave fast out'
+        )
+    return installed() if fast is None else fast
 
 
 # ---------------------------------------------------------------- arguments and results

@@ -41,6 +41,8 @@ class Lowering:
         Numbers to be asked for before the first call.
     sections : list of (Region, int)
         The regions, and at which call each begins.
+    turns : list of list of int
+        For each loop, at which call each of its turns begins, and the last one ends.
     """
 
     def __init__(self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = ()) -> None:
@@ -51,6 +53,7 @@ class Lowering:
         self.calls: list[Call] = []
         self.refresh: list[tuple[Array, Value]] = []
         self.sections: list[tuple[Region, int]] = []
+        self.turns: list[list[int]] = []
         self.stored: dict[int, Stored] = {}
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
@@ -454,7 +457,10 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
+        turns: list[int] = []
+        self.turns.append(turns)
         for t in region.steps:
+            turns.append(len(self.calls))
             for value in inside:
                 assert value.span is not None
                 if not value.span.first <= t <= value.span.last:
@@ -465,6 +471,7 @@ class Lowering:
                 ]
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
+        turns.append(len(self.calls))
 
     def run_assigns(self) -> None:
         """The new values of parameters and of the memory of optimisers."""
