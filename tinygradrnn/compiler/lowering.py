@@ -19,6 +19,7 @@ from tinygradrnn.recording import Array, Leaf
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Order = tuple[int, ...]
+ENOUGH_TURNS = 8  # of a loop: it is worth a copy of the weights
 
 
 class Stored:
@@ -457,6 +458,7 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
+        upright = self.upright(inside, len(region.steps))
         turns: list[int] = []
         self.turns.append(turns)
         for t in region.steps:
@@ -469,9 +471,27 @@ class Lowering:
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs
                 ]
+                if id(value) in upright:
+                    inputs[1] = upright[id(value)]
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
         turns.append(len(self.calls))
+
+    def upright(self, inside: list[Value], turns: int) -> dict[int, Array]:
+        """Copies of transposed weights of a loop: products with rows that lie one after the other.
+
+        These are up to a half quicker; a copy costs about as much as they save in five turns.
+        """
+        found: dict[int, Array] = {}
+        for value in inside:
+            name = value.op.name if value.op is not None else ""
+            if name != "matmul" or value.inputs[1].shift is not None or turns < ENOUGH_TURNS:
+                continue
+            weight = self.array(value.inputs[1].value)
+            if weight.ndim == 2 and not weight.flags.c_contiguous and weight.T.flags.c_contiguous:
+                found[id(value)] = self.temporary(weight.shape, weight.dtype)
+                self.emit(self.xp.copyto, found[id(value)], weight)
+        return found
 
     def run_assigns(self) -> None:
         """The new values of parameters and of the memory of optimisers."""

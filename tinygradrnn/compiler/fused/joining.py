@@ -12,6 +12,7 @@ from tinygradrnn.compiler.fused.cache import load
 from tinygradrnn.compiler.fused.nests import Place, ends, nests_of, places
 from tinygradrnn.compiler.fused.reading import Call, Layout, Operation, Reader
 from tinygradrnn.compiler.fused.source import Kernel, write
+from tinygradrnn.compiler.memory import address
 
 MOST = 8192  # multiplications of a product that a kernel does itself
 FEWEST = 2  # calls that are worth a kernel
@@ -57,7 +58,8 @@ class Joiner:
             if self.read[first] is not None and last - first >= FEWEST:
                 operations = self.read[first:last]
                 kernel = write(nests_of(operations))
-                self.emit(kernel, np.array(kernel.table, np.int64), operations)
+                self.emit(kernel, np.array(kernel.table, np.int64))
+                self.hold(operations)
                 self.starts += [len(self.calls) - 1] * (last - first)
             else:
                 self.leave(first, last)
@@ -68,9 +70,9 @@ class Joiner:
             self.starts.append(len(self.calls))
             self.calls.append(call)
 
-    def emit(self, kernel: Kernel, table: Any, operations: Sequence[Operation]) -> None:
-        self.calls.append((load(kernel.text), (table,)))
-        self.hold(operations)
+    def emit(self, kernel: Kernel, table: Any) -> None:
+        self.calls.append((load(kernel.text), (address(table),)))
+        self.keep[id(table)] = table
 
     def hold(self, operations: Sequence[Operation]) -> None:
         for operation in operations:
@@ -109,7 +111,7 @@ class Joiner:
             turns = [turn + lead for turn in turns[:-1]]
         parts = runs(self.read, turns[0], turns[1])
         made = [self.kernels(turns, a - turns[0], b - turns[0]) for a, b in parts]
-        if len(parts) == 1 and isinstance(made[0], Whole):
+        if len(parts) == 1 and made[0] is not None:
             self.whole(made[0], turns)
         elif any(part is None for part in made):
             self.straight(turns[0], turns[-1])
@@ -121,7 +123,7 @@ class Joiner:
                     if part.kernel is None:
                         self.leave(offset, offset + b - a)
                     else:
-                        self.emit(part.kernel, part.tables[k], ())
+                        self.emit(part.kernel, part.tables[k])
                         self.starts += [len(self.calls) - 1] * (b - a)
         self.straight(turns[-1], last)
 
@@ -135,12 +137,14 @@ class Joiner:
         strides = np.diff(addresses, axis=0)
         if (strides != strides[0]).any() or not steady(first, strides[0], len(every)):
             return None
-        kernel = write(nests_of(first))
+        alone = end - begin == turns[1] - turns[0]
+        kernel = write(nests_of(first), turns=alone)
         tables = np.repeat(np.array([kernel.table], np.int64), len(every), axis=0)
         numbers = np.cumsum([0, *(len(o.addresses) for o in first)])
         for at, spots in kernel.spots:
             tables[:, at] = addresses[:, numbers[spots[0].operation] + spots[0].operand]
-            tables[:, at + 1] = strides[0, numbers[spots[0].operation] + spots[0].operand]
+            if alone:
+                tables[:, at + 1] = strides[0, numbers[spots[0].operation] + spots[0].operand]
         for part in every:
             self.hold(part)
         return Whole(kernel, list(tables))
@@ -149,7 +153,7 @@ class Joiner:
         """A loop as one kernel."""
         table = part.tables[0]
         table[0] = len(turns) - 1
-        self.calls.append((load(part.kernel.text), (table,)))
+        self.emit(part.kernel, table)
         self.starts += [len(self.calls) - 1] * (turns[-1] - turns[0])
 
 

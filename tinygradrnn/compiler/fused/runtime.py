@@ -13,7 +13,7 @@ from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
-kernel = njit("void(int64[::1])", cache=True, error_model="numpy")
+kernel = njit("void(int64)", cache=True, error_model="numpy")
 element = njit(error_model="numpy")
 reduction = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 

@@ -20,8 +20,8 @@ from tinygradrnn.compiler.fused.runtime import *
 
 
 @kernel
-def run(a):
-    for t in range(a[0]):
+def run(table):
+    a = int64_at(table)
 '''
 
 
@@ -29,7 +29,7 @@ class Kernel(NamedTuple):
     """A source and its table.
 
     ``spots``: where in the table the addresses of operands are, with the operands that are there;
-    what follows each is by how much it moves on in a turn.
+    where there are turns, what follows each is by how much it moves on in a turn.
     """
 
     text: str
@@ -37,18 +37,19 @@ class Kernel(NamedTuple):
     spots: list[tuple[int, list[Spot]]]
 
 
-def write(nests: Sequence[Nest]) -> Kernel:
-    """A kernel that does nests one after the other."""
-    made = Writer()
+def write(nests: Sequence[Nest], turns: bool = False) -> Kernel:
+    """A kernel that does nests one after the other; with ``turns`` again and again."""
+    made = Writer(turns)
     for nest in nests:
         made.nest(nest)
     return Kernel(HEAD + "\n".join(made.text) + "\n", made.table, made.spots)
 
 
 class Writer:
-    def __init__(self) -> None:
-        self.text: list[str] = []
-        self.table: list[int] = [1]
+    def __init__(self, turns: bool) -> None:
+        self.turns = turns
+        self.text = ["    for t in range(a[0]):"] if turns else []
+        self.table: list[int] = [1] if turns else []
         self.spots: list[tuple[int, list[Spot]]] = []
 
     def number(self, value: int) -> str:
@@ -57,7 +58,7 @@ class Writer:
         return f"a[{len(self.table) - 1}]"
 
     def line(self, depth: int, text: str) -> None:
-        self.text.append("    " * (depth + 2) + text)
+        self.text.append("    " * (depth + 1 + self.turns) + text)
 
     def nest(self, nest: Nest) -> None:
         rows = -(-nest.total // CHUNK) if nest.flat else nest.rows
@@ -68,8 +69,12 @@ class Writer:
             if nest.flat:
                 row = 0 if point else CHUNK * SIZES[dtype]
             self.spots.append((len(self.table), spots))
-            address, turn, step = (self.number(n) for n in (place.address, 0, row))
-            self.line(1, f"x{k} = {dtype}_at({address} + t * {turn} + i * {step})")
+            where = self.number(place.address)
+            if self.turns:
+                where += f" + t * {self.number(0)}"
+            if row:
+                where += f" + i * {self.number(row)}"
+            self.line(1, f"x{k} = {dtype}_at({where})")
             names.update(dict.fromkeys(spots, f"x{k}"))
         counts: dict[int, str] = {}
         for line in nest.lines:
