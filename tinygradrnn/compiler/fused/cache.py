@@ -25,7 +25,7 @@ def load(text: str) -> Compiled:
     """The kernel of a source, compiled here or before by another process."""
     name = f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
     path = folder() / f"{name}.py"
-    if not readable(path, text):
+    if not holds(path, text):
         place(path, text)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -47,15 +47,12 @@ def stamp() -> str:
 
 @cache
 def folder() -> Path:
-    """``TINYGRADRNN_CACHE``, else a folder of the user's, else a temporary one."""
+    """``TINYGRADRNN_CACHE``, else a folder of the user's; a temporary one if it is read-only."""
     given = os.environ.get("TINYGRADRNN_CACHE")
-    for path in [Path(given)] if given else []:
-        path = path.expanduser() / "kernels"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-    for path in candidates():
+    wanted = [Path(given, "kernels")] if given else candidates()
+    for path in wanted:
         if writable(path):
-            return path
+            return path.expanduser()
     return Path(tempfile.mkdtemp(prefix="tinygradrnn-"))
 
 
@@ -68,23 +65,21 @@ def candidates() -> list[Path]:
         found = [Path("~/Library/Caches")]
     else:
         found = [Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")]
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    return [
-        *(path.expanduser() / "tinygradrnn" / "kernels" for path in found),
-    ]
+    return [path / "tinygradrnn" / "kernels" for path in found]
 
 
 def writable(path: Path) -> bool:
     """Whether files can be made in a folder, which is made if it is not there."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        path.expanduser().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.expanduser()):
             return True
     except (OSError, RuntimeError):  # RuntimeError: there is no home
         return False
 
 
-def readable(path: Path, text: str) -> bool:
+def holds(path: Path, text: str) -> bool:
+    """Whether a file is there and has this text."""
     try:
         return path.read_text(encoding="utf-8") == text
     except (OSError, UnicodeError):

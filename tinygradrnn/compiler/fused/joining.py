@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygradrnn.compiler.fused.cache import load
-from tinygradrnn.compiler.fused.nests import Place, ends, nests_of, places
-from tinygradrnn.compiler.fused.reading import Call, Layout, Operation, Reader
+from tinygradrnn.compiler.fused.nests import Place, ends, nests_of, places, safe
+from tinygradrnn.compiler.fused.reading import Call, Operation, Reader
 from tinygradrnn.compiler.fused.source import Kernel, write
 from tinygradrnn.compiler.memory import address
 
 MOST = 8192  # multiplications of a product that a kernel does itself
 FEWEST = 2  # calls that are worth a kernel
-TURNS = 4  # turns of a loop that are looked at as such
-Turn = list[Operation | None]
+TURNS = 4  # turns of a loop that are worth looking at as a loop
 
 
-@dataclass
+class Part(NamedTuple):
+    """Calls that follow each other in each turn of a loop, first…last counted from its start.
+
+    ``tables``: of the kernel, one for each turn; without a kernel the calls stay.
+    """
+
+    first: int
+    last: int
+    kernel: Kernel | None
+    tables: Any
+
+
 class Joiner:
     """Joins the calls of one plan.
 
@@ -29,52 +39,67 @@ class Joiner:
     calls : list
         What is called instead.
     starts : list of int
-        For each of the calls that were given, which of the new ones does it.
-    keep : list
-        Arrays that kernels know by address only.
+        For each of the calls that were given which of the new ones does it; then how many there
+        are.
+    keep : dict
+        Arrays that kernels know by their addresses only.
     """
 
-    given: Sequence[Call]
-    calls: list[Call] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    keep: dict[int, Any] = field(default_factory=dict)
-    reader: Reader = field(default_factory=lambda: Reader(MOST))
+    def __init__(self, given: Sequence[Call]) -> None:
+        self.given = given
+        self.calls: list[Call] = []
+        self.starts: list[int] = []
+        self.keep: dict[int, Any] = {}
+        reader = Reader(MOST)
+        read = (reader.read(call) for call in given)
+        self.read = [o if o and safe(o.shape, places(o.shape, o.addresses)) else None for o in read]
 
     def join(self, loops: Sequence[Sequence[int]]) -> None:
-        """Go through all calls; ``loops``: where the turns of each loop begin, and the last ends."""
-        self.read = [self.reader.read(call) for call in self.given]
+        """Go through all calls; of each loop, where its turns begin and where the last ends."""
         done = 0
         for turns in loops:
-            if len(turns) > TURNS:
-                self.straight(done, turns[0])
-                self.loop(turns)
-                done = turns[-1]
+            self.straight(done, turns[0])
+            self.loop(turns)
+            done = turns[-1]
         self.straight(done, len(self.given))
         self.starts.append(len(self.calls))
 
     def straight(self, begin: int, end: int) -> None:
         """Calls outside of loops."""
-        for first, last in runs(self.read, begin, end):
-            if self.read[first] is not None and last - first >= FEWEST:
-                operations = self.read[first:last]
+        for first, last in self.runs(begin, end):
+            operations = self.operations(first, last)
+            if operations:
                 kernel = write(nests_of(operations))
-                self.emit(kernel, np.array(kernel.table, np.int64))
+                self.emit(kernel, np.array(kernel.table, np.int64), last - first)
                 self.hold(operations)
-                self.starts += [len(self.calls) - 1] * (last - first)
             else:
                 self.leave(first, last)
 
+    def runs(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Where operations follow each other, and where other calls do."""
+        kinds = [operation is None for operation in self.read[begin:end]]
+        changes = [k for k in range(1, end - begin) if kinds[k] != kinds[k - 1]]
+        bounds = [begin, *(begin + k for k in changes), end]
+        return list(pairwise(bounds)) if end > begin else []
+
+    def operations(self, first: int, last: int) -> list[Operation]:
+        """A run that a kernel is to do; empty if none is."""
+        found = [o for o in self.read[first:last] if o is not None]
+        return found if len(found) == last - first >= FEWEST else []
+
     def leave(self, first: int, last: int) -> None:
         """Calls that stay as they are."""
-        for call in self.given[first:last]:
-            self.starts.append(len(self.calls))
-            self.calls.append(call)
+        self.starts += range(len(self.calls), len(self.calls) + last - first)
+        self.calls += self.given[first:last]
 
-    def emit(self, kernel: Kernel, table: Any) -> None:
+    def emit(self, kernel: Kernel, table: Any, replaced: int) -> None:
+        """A kernel in place of some calls."""
+        self.starts += [len(self.calls)] * replaced
         self.calls.append((load(kernel.text), (address(table),)))
         self.keep[id(table)] = table
 
     def hold(self, operations: Sequence[Operation]) -> None:
+        """Keep the memory of operands."""
         for operation in operations:
             for array in operation.arrays:
                 owner = array
@@ -85,119 +110,87 @@ class Joiner:
     # ---------------------------------------------------------------- loops
 
     def loop(self, turns: Sequence[int]) -> None:
-        """Turns that do the same, as one kernel or with the same kernels in each."""
-        keys = [
-            tuple(o.shape if o else None for o in self.read[a:b])
-            for a, b in zip(turns, turns[1:], strict=False)
-        ]
-        k = 0
-        while k < len(keys):
-            count = 1
-            while k + count < len(keys) and keys[k + count] == keys[k]:
-                count += 1
-            if count < TURNS:
-                self.straight(turns[k], turns[k + count])
+        """A loop: turns that do the same are taken together."""
+        keys = [tuple(o and o.shape for o in self.read[a:b]) for a, b in pairwise(turns)]
+        changes = [k for k in range(1, len(keys)) if keys[k] != keys[k - 1]]
+        for first, last in pairwise([0, *changes, len(keys)]):
+            if last - first < TURNS:
+                self.straight(turns[first], turns[last])
             else:
-                self.alike(list(turns[k : k + count + 1]))
-            k += count
+                self.alike(turns[first : last + 1])
 
-    def alike(self, turns: list[int]) -> None:
-        """Turns of the same operations."""
-        first, last = turns[0], turns[-1]
-        length = turns[1] - first
-        lead = next((k for k in range(length) if self.read[first + k] is None), 0)
+    def alike(self, turns: Sequence[int]) -> None:
+        """Turns of the same operations, as one kernel or with the same kernels in each."""
+        begin, end = turns[0], turns[-1]
+        lead = next((k for k in range(turns[1] - begin) if self.read[begin + k] is None), 0)
         if lead and self.read[turns[1] - 1] is not None:  # the end of a turn with the next's start
-            self.straight(first, first + lead)
             turns = [turn + lead for turn in turns[:-1]]
-        parts = runs(self.read, turns[0], turns[1])
-        made = [self.kernels(turns, a - turns[0], b - turns[0]) for a, b in parts]
-        if len(parts) == 1 and made[0] is not None:
-            self.whole(made[0], turns)
-        elif any(part is None for part in made):
-            self.straight(turns[0], turns[-1])
+        length = turns[1] - turns[0]
+        parts = [
+            self.part(turns, first - turns[0], last - turns[0])
+            for first, last in self.runs(turns[0], turns[1])
+        ]
+        if None in parts:
+            self.straight(begin, end)
+            return
+        self.straight(begin, turns[0])
+        made = [part for part in parts if part is not None]
+        if made[0].kernel is not None and made[0].last == length:
+            table = made[0].tables[0]
+            table[0] = len(turns) - 1
+            self.emit(made[0].kernel, table, turns[-1] - turns[0])
         else:
             for k, turn in enumerate(turns[:-1]):
-                for (a, b), part in zip(parts, made, strict=True):
-                    assert part is not None
-                    offset = a - turns[0] + turn
-                    if part.kernel is None:
-                        self.leave(offset, offset + b - a)
+                for first, last, kernel, tables in made:
+                    if kernel is None:
+                        self.leave(turn + first, turn + last)
                     else:
-                        self.emit(part.kernel, part.tables[k])
-                        self.starts += [len(self.calls) - 1] * (b - a)
-        self.straight(turns[-1], last)
+                        self.emit(kernel, tables[k], last - first)
+        self.straight(turns[-1], end)
 
-    def kernels(self, turns: list[int], begin: int, end: int) -> Whole | None:
-        """The kernel for a part of each turn; None if the turns are not alike in memory."""
-        first = self.read[turns[0] + begin : turns[0] + end]
-        if first[0] is None or end - begin < FEWEST:
-            return Whole(None, [])
-        every = [self.read[turn + begin : turn + end] for turn in turns[:-1]]
-        addresses = np.array([[a for o in part for a in o.addresses] for part in every], np.int64)  # type: ignore[union-attr]
-        strides = np.diff(addresses, axis=0)
-        if (strides != strides[0]).any() or not steady(first, strides[0], len(every)):
+    def part(self, turns: Sequence[int], first: int, last: int) -> Part | None:
+        """A part of each turn; None if the turns are not alike in memory."""
+        every = [self.operations(turn + first, turn + last) for turn in turns[:-1]]
+        if not every[0]:
+            return Part(first, last, None, None)
+        addresses = np.array([[a for o in turn for a in o.addresses] for turn in every], np.int64)
+        moves = np.diff(addresses, axis=0)
+        if (moves != moves[0]).any() or not steady(every[0], moves[0], len(every)):
             return None
-        alone = end - begin == turns[1] - turns[0]
-        kernel = write(nests_of(first), turns=alone)
+        alone = last - first == turns[1] - turns[0]
+        kernel = write(nests_of(every[0]), turns=alone)
         tables = np.repeat(np.array([kernel.table], np.int64), len(every), axis=0)
-        numbers = np.cumsum([0, *(len(o.addresses) for o in first)])
+        numbers = np.cumsum([0, *(len(o.addresses) for o in every[0])])
         for at, spots in kernel.spots:
-            tables[:, at] = addresses[:, numbers[spots[0].operation] + spots[0].operand]
+            which = numbers[spots[0].operation] + spots[0].operand
+            tables[:, at] = addresses[:, which]
             if alone:
-                tables[:, at + 1] = strides[0, numbers[spots[0].operation] + spots[0].operand]
-        for part in every:
-            self.hold(part)
-        return Whole(kernel, list(tables))
-
-    def whole(self, part: Whole, turns: list[int]) -> None:
-        """A loop as one kernel."""
-        table = part.tables[0]
-        table[0] = len(turns) - 1
-        self.emit(part.kernel, table)
-        self.starts += [len(self.calls) - 1] * (turns[-1] - turns[0])
+                tables[:, at + 1] = moves[0, which]
+        for turn in every:
+            self.hold(turn)
+        return Part(first, last, kernel, tables)
 
 
-@dataclass
-class Whole:
-    """A kernel, and its table for each turn."""
-
-    kernel: Kernel | None
-    tables: list[Any]
-
-
-def runs(read: Sequence[Operation | None], begin: int, end: int) -> list[tuple[int, int]]:
-    """Where operations follow each other, and where other calls do."""
-    found = []
-    start = begin
-    for k in range(begin + 1, end + 1):
-        if k == end or (read[k] is None) != (read[start] is None):
-            found.append((start, k))
-            start = k
-    return found if end > begin else []
-
-
-def steady(operations: Sequence[Operation], strides: Any, turns: int) -> bool:
+def steady(operations: Sequence[Operation], moves: Any, turns: int) -> bool:
     """Whether operands that move on differently never meet: then all turns are like the first."""
-    seen: list[tuple[Place, int, int, bool]] = []
+    found: list[tuple[tuple[int, int], int]] = []
+    written = []
     number = 0
     for operation in operations:
         where = places(operation.shape, operation.addresses)
-        for k, place in enumerate(where):
-            stride = int(strides[number])
+        for place in where:
+            move = int(moves[number])
             number += 1
-            seen.append((place, operation.shape.rows, stride, k == len(where) - 1))
-    ranges = [whole(*view[:3], turns) for view in seen]
-    for a, (low, high) in zip(seen, ranges, strict=True):
-        for b, (start, stop) in zip(seen, ranges, strict=True):
-            if a[3] and a[2] != b[2] and low < stop and start < high:
-                return False
-    return True
+            found.append((covered(place, operation.shape.rows, move, turns), move))
+        written.append(found[-1])
+    return not any(
+        move != other and low < stop and start < high
+        for (low, high), move in written
+        for (start, stop), other in found
+    )
 
 
-def whole(place: Place, rows: int, stride: int, turns: int) -> tuple[int, int]:
+def covered(place: Place, rows: int, move: int, turns: int) -> tuple[int, int]:
     """All that an operand covers during a loop."""
-    moved = stride * (turns - 1)
+    moved = move * (turns - 1)
     return place.address + min(moved, 0), ends(place, rows) + max(moved, 0)
-
-
-__all__ = ["Joiner", "Layout"]

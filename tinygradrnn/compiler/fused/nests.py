@@ -94,6 +94,7 @@ def relation(a: Place, b: Place, rows: int) -> Relation:
 
 
 def ends(place: Place, rows: int) -> int:
+    """The first address after an operand."""
     return place.address + (rows - 1) * place.row + place.width
 
 
@@ -185,6 +186,7 @@ def continues(line: Line, nest: Nest, shape: Shape, where: list[Place]) -> bool:
 
 
 def elementwise(shape: Shape) -> bool:
+    """Whether each element is computed from one of each operand."""
     return not shape.name.startswith(("times", "row"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,6 +96,8 @@ class Reader:
 
 def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str, Any] | None:
     """What a call computes, by name, and its operands, the result last."""
+    if isinstance(function, partial) and set(function.keywords) == {"out"} and not function.args:
+        return operands(function.func, (*given, function.keywords["out"]))
     if isinstance(function, np.ufunc):
         if function is np.matmul:
             return "times", given
@@ -176,7 +179,7 @@ def reduction_of(name: str, arrays: tuple[Any, ...]) -> Shape | None:
     dtype = x.dtype.name
     if dtype not in FLOATS or out.dtype != x.dtype:
         return None
-    found = rows_of(name, dtype, [np.broadcast_to(out.reshape(x.shape[:-1] + (1,)), x.shape), x])
+    found = rows_of(name, dtype, [np.broadcast_to(out.reshape((*x.shape[:-1], 1)), x.shape), x])
     if found is None or found.layouts[1].point:
         return None
     result, rows = found.layouts

@@ -12,6 +12,30 @@ from llvmlite import ir
 from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic
 
+__all__ = [
+    "absolute",
+    "bool_at",
+    "exp32",
+    "exp64",
+    "float32",
+    "float32_at",
+    "float64",
+    "float64_at",
+    "int64_at",
+    "kernel",
+    "log",
+    "maximum",
+    "minimum",
+    "row_max",
+    "row_sum",
+    "select",
+    "sqrt",
+    "tanh32",
+    "tanh64",
+    "times",
+    "times_transposed",
+]
+
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
 kernel = njit("void(int64)", cache=True, error_model="numpy")
 element = njit(error_model="numpy")
@@ -56,6 +80,7 @@ float64_of_bits = reinterpreted(types.int64, types.float64, ir.DoubleType())
 
 @element
 def select(condition, x, y):
+    """``x`` where a condition holds, ``y`` elsewhere."""
     return x if condition else y
 
 
@@ -67,21 +92,25 @@ def maximum(x, y):
 
 @element
 def minimum(x, y):
+    """The smaller one; NaN if one is."""
     return x if (x < y) | (x != x) else y
 
 
 @element
 def absolute(x):
+    """|x|."""
     return abs(x)
 
 
 @element
 def sqrt(x):
+    """√x, as processors have it."""
     return math.sqrt(x)
 
 
 @element
 def log(x):
+    """Natural logarithm, by the C library: one element after the other."""
     return math.log(x)
 
 
@@ -178,7 +207,7 @@ def row_max(x, n):
 
 @element
 def times(x, rows, w, n, out):
-    """out = x w: the rows of w, which lie one after the other, added up eight at a time."""
+    """The product x w into ``out``: the rows of w, one after the other, are added up by eights."""
     for j in range(n):
         out[j] = x[0] * w[j]
     k = 1
@@ -188,9 +217,10 @@ def times(x, rows, w, n, out):
         p = k * n
         for j in range(n):
             out[j] += (
-                ((a * w[p + j] + b * w[p + n + j]) + (c * w[p + 2 * n + j] + d * w[p + 3 * n + j]))
-                + ((e * w[p + 4 * n + j] + f * w[p + 5 * n + j])
-                + (g * w[p + 6 * n + j] + h * w[p + 7 * n + j]))
+                (a * w[p + j] + b * w[p + n + j]) + (c * w[p + 2 * n + j] + d * w[p + 3 * n + j])
+            ) + (
+                (e * w[p + 4 * n + j] + f * w[p + 5 * n + j])
+                + (g * w[p + 6 * n + j] + h * w[p + 7 * n + j])
             )
         k += 8
     while k < rows:
@@ -202,7 +232,7 @@ def times(x, rows, w, n, out):
 
 @reduction
 def times_transposed(x, rows, w, n, out):
-    """out = x w, where the columns of w lie one after the other."""
+    """The product x w into ``out``, where the columns of w lie one after the other."""
     for j in range(n):
         total = x[0] * w[j * rows]
         for k in range(1, rows):

@@ -46,6 +46,8 @@ def write(nests: Sequence[Nest], turns: bool = False) -> Kernel:
 
 
 class Writer:
+    """The text of a kernel while it is written."""
+
     def __init__(self, turns: bool) -> None:
         self.turns = turns
         self.text = ["    for t in range(a[0]):"] if turns else []
