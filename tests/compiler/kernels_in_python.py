@@ -29,9 +29,9 @@ def row_max(x: Any, n: int) -> float:
     return max(x[j] for j in range(n))
 
 
-def times(x: Any, rows: int, w: Any, n: int, out: Any) -> None:
+def times(x: Any, rows: int, step: int, w: Any, n: int, out: Any) -> None:
     for j in range(n):
-        out[j] = sum(x[k] * w[k * n + j] for k in range(rows))
+        out[j] = sum(x[k * step] * w[k * n + j] for k in range(rows))
 
 
 def times_transposed(x: Any, rows: int, w: Any, n: int, out: Any) -> None:

@@ -129,6 +129,34 @@ def test_a_loop_of_small_products_is_one_kernel(interpreted: None) -> None:
     np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("kernels", ["interpreted", "numba"])
+def test_small_products_and_sums(kernels: str, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(kernels)
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((11, 5)), rng.standard_normal((11, 7))
+    w, slab = rng.standard_normal((7, 5)), rng.standard_normal((3, 4, 6))
+    made: list[list[Any]] = []
+    for fast in (False, True):
+        out = [np.empty(shape) for shape in ((5, 7), (11, 7), (11, 5), (7,), (1, 1, 6), (3, 4, 1))]
+        calls: list[Any] = [
+            (np.dot, (x.T, g, out[0])),
+            (np.dot, (x, out[0], out[1])),
+            (np.dot, (g, w, out[2])),
+            (np.add.reduce, (out[1], (0,), None, out[3], False)),
+            (np.add.reduce, (slab, (0, 1), None, out[4], True)),
+            (np.maximum.reduce, (slab, (2,), None, out[5], True)),
+            (np.dot, (out[1], w.T.copy().T, out[2])),
+        ]
+        if fast:
+            calls, _, _keep = joined(calls, [])
+            assert len(calls) == 1
+        for function, arguments in calls:
+            function(*arguments)
+        made.append(out)
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12)
+
+
 # --------------------------------------------------------------------------------- whole programs
 
 

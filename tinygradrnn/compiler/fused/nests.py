@@ -69,7 +69,8 @@ def places(shape: Shape, addresses: Sequence[int]) -> list[Place]:
     for k, (layout, address) in enumerate(zip(shape.layouts, addresses, strict=True)):
         count = 1 if layout.point else shape.columns
         if shape.name.startswith("times"):
-            count = (shape.inner, shape.inner * shape.columns, shape.columns)[k]
+            x = (shape.inner - 1) * shape.step + 1
+            count = (x, shape.inner * shape.columns, shape.columns)[k]
         found.append(Place(address, layout.row, count * SIZES[layout.dtype]))
     return found
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygradrnn.compiler.fused.expressions import EXPRESSIONS, INTEGERS
 from tinygradrnn.compiler.memory import address, order_of
+from tinygradrnn.recording import Array
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 DTYPES = ("float32", "float64", "int64", "bool")
@@ -34,7 +35,7 @@ class Shape(NamedTuple):
     ----------
     name : str
         A key of ``EXPRESSIONS``, "row_sum" or "row_max" of rows, or "times": one row of a
-        matrix after the other times a matrix of ``inner`` rows.
+        matrix after the other, its elements ``step`` apart, times a matrix of ``inner`` rows.
     dtype : str
         In which it is computed.
     rows, columns : int
@@ -51,6 +52,7 @@ class Shape(NamedTuple):
     layouts: tuple[Layout, ...]
     flat: bool = False
     inner: int = 0
+    step: int = 1
 
 
 class Operation(NamedTuple):
@@ -114,9 +116,22 @@ def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str,
         return "times", given
     if getattr(function, "__name__", "") == "reduce" and len(given) == 5:
         x, axes, _, out, _ = given
-        name = {"add": "row_sum", "maximum": "row_max"}.get(function.__self__.__name__)  # type: ignore[attr-defined]
-        last = np.ndim(x) - 1
-        return (name, (x, out)) if name and axes in ((last,), last) and last > 0 else None
+        return reduced(function.__self__, x, axes, out)  # type: ignore[attr-defined]
+    return None
+
+
+def reduced(ufunc: Any, x: Array, axes: tuple[int, ...], out: Array) -> tuple[str, Any] | None:
+    """A reduction: of each row, or as a sum of rows, which is a product with ones."""
+    if all(x.shape[axis] == 1 for axis in axes):
+        return "copy", (x, out.reshape(x.shape))
+    name = {np.add: "row_sum", np.maximum: "row_max"}.get(ufunc)
+    if name and axes == (x.ndim - 1,) and x.ndim > 1:
+        return name, (x, out)
+    leading = axes == tuple(range(len(axes)))
+    if ufunc is np.add and leading and x.flags.c_contiguous and out.flags.c_contiguous:
+        rows = int(np.prod(x.shape[: len(axes)]))
+        ones = np.ones((1, rows), x.dtype)
+        return "times", (ones, x.reshape(rows, -1), out.reshape(1, -1))
     return None
 
 
@@ -198,7 +213,8 @@ def product_of(arrays: tuple[Any, ...], most: int) -> Shape | None:
         return None
     across = w.strides == (w.shape[1] * size, size)
     down = w.strides == (size, w.shape[0] * size)
-    if not (across or down) or (x.shape[1] > 1 and x.strides[1] != size):
+    step = x.strides[1] // size if x.shape[1] > 1 else 1
+    if not (across or (down and step == 1)) or step < 1:
         return None
     if out.shape[1] > 1 and out.strides[1] != size:
         return None
@@ -208,4 +224,4 @@ def product_of(arrays: tuple[Any, ...], most: int) -> Shape | None:
         Layout(out.strides[0], False, dtype),
     )
     name = "times" if across else "times_transposed"
-    return Shape(name, dtype, x.shape[0], out.shape[1], layouts, inner=x.shape[1])
+    return Shape(name, dtype, x.shape[0], out.shape[1], layouts, inner=x.shape[1], step=step)

@@ -206,14 +206,16 @@ def row_max(x, n):
 
 
 @element
-def times(x, rows, w, n, out):
+def times(x, rows, step, w, n, out):
     """The product x w into ``out``: the rows of w, one after the other, are added up by eights."""
     for j in range(n):
         out[j] = x[0] * w[j]
     k = 1
     while k + 8 <= rows:
-        a, b, c, d = x[k], x[k + 1], x[k + 2], x[k + 3]
-        e, f, g, h = x[k + 4], x[k + 5], x[k + 6], x[k + 7]
+        q = k * step
+        a, b, c, d = x[q], x[q + step], x[q + 2 * step], x[q + 3 * step]
+        q += 4 * step
+        e, f, g, h = x[q], x[q + step], x[q + 2 * step], x[q + 3 * step]
         p = k * n
         for j in range(n):
             out[j] += (
@@ -224,7 +226,7 @@ def times(x, rows, w, n, out):
             )
         k += 8
     while k < rows:
-        a = x[k]
+        a = x[k * step]
         for j in range(n):
             out[j] += a * w[k * n + j]
         k += 1

@@ -127,6 +127,8 @@ class Writer:
             return
         x, w, out = names
         inner = self.number(shape.inner)
+        if shape.name == "times":
+            inner += f", {self.number(shape.step)}"
         self.line(1, f"{shape.name}({x}, {inner}, {w}, {count}, {out})")
 
 
