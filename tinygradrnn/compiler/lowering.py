@@ -488,7 +488,7 @@ class Lowering:
             if name != "matmul" or value.inputs[1].shift is not None or turns < ENOUGH_TURNS:
                 continue
             weight = self.array(value.inputs[1].value)
-            if weight.ndim == 2 and not weight.flags.c_contiguous and weight.T.flags.c_contiguous:
+            if weight.ndim == 2 and weight.strides[0] < weight.strides[1]:
                 found[id(value)] = self.temporary(weight.shape, weight.dtype)
                 self.emit(self.xp.copyto, found[id(value)], weight)
         return found
