@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
-kernel = njit("void(int64)", cache=True, error_model="numpy")
+kernel = njit("void(int64)", cache=True, error_model="numpy", no_cfunc_wrapper=True)
 element = njit(error_model="numpy")
 reduction = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
