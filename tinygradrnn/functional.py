@@ -311,8 +311,10 @@ def half_squared_error(
 
 
 def _alike(x: TensorLike, y: TensorLike, first: str, second: str) -> tuple[Tensor, Tensor]:
-    x = as_tensor(x)
-    y = as_tensor(y)
+    x, target = as_tensor(x), as_tensor(y)
+    if target is not y:
+        target.name = "target"  # what pictures call it
+    y = target
     if x.shape != y.shape:
         raise ValueError(
             f"{first} of shape {x.shape} and {second} of shape {y.shape} must be alike (they are "

@@ -19,12 +19,13 @@ from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
-from tinygradrnn.ops import Part
+from tinygradrnn.ops import Part, Product
 from tinygradrnn.ops.base import EachRule
 from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 by_order = attrgetter("order")
+LATER = frozenset((Part, Product))  # terms that the ledger computes
 
 
 class StaleGraphError(RuntimeError):
@@ -69,7 +70,8 @@ def walk(
     ------
     node, gradient, sent
         Every node once, after all of its readers, with its complete gradient and the term sent to
-        each input (None where none is; a :class:`~tinygradrnn.ops.Part` for a slice).
+        each input: None where none is, a :class:`~tinygradrnn.ops.Part` for a slice, and with
+        arrays a :class:`~tinygradrnn.ops.Product` for the weights of a product.
     """
     nodes = ancestors(seeds)
     reached = set(nodes) if towards is None else _between(nodes, towards)
@@ -104,8 +106,8 @@ def walk(
                             term = fitted(rule(*arguments, **settings), source)
                     else:
                         term = rule(*arguments, **settings) if settings else rule(*arguments)
-                        if type(term) is not Part and term.shape != source.value.shape:
-                            term = fitted(term, source)
+                        if type(term) not in LATER and term.shape != source.value.shape:
+                            term = ops.sum_to.compute((term,), {"shape": source.value.shape})
                     if watch is not None:
                         watch.term(node, term)
                     add(source, term)
@@ -123,6 +125,8 @@ def operand(node: Node) -> Any:
 
 def fitted(term: Any, source: Node) -> Any:
     """Undo broadcasting: sum a term to the shape of the input it is sent to."""
+    if type(term) is Product:
+        return ops.contract(*term)
     if type(term) is Part or term.shape == source.shape:
         return term
     return ops.sum_to(term, shape=source.shape)

@@ -6,9 +6,11 @@ from typing import Any
 
 from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
-from tinygradrnn.ops import Part
+from tinygradrnn.ops import Part, Product
 from tinygradrnn.recording import Array, Node, Place, at, state
 from tinygradrnn.tensors import Tensor
+
+JOINED = 32  # products at most; each keeps its arrays alive until they are multiplied
 
 
 class ArrayLedger:
@@ -19,11 +21,18 @@ class ArrayLedger:
     def __init__(self) -> None:
         self.totals: dict[Node, Array] = {}
         self.own: set[Node] = set()
+        self.products: dict[Node, list[Product]] = {}
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
         totals = self.totals
-        if type(term) is Part:
+        kind = type(term)
+        if kind is Product:
+            products = self.products.setdefault(node, [])
+            products.append(term)
+            if len(products) == JOINED:
+                self._multiply(node)
+        elif kind is Part:
             if node not in self.own:
                 xp = backend_of(node.value).xp
                 zeros = xp.zeros(node.shape, term.values.dtype)
@@ -38,8 +47,14 @@ class ArrayLedger:
             totals[node] = totals[node] + term
             self.own.add(node)
 
+    def _multiply(self, node: Node) -> None:
+        """Compute the products that have been sent to a node."""
+        self.add(node, ops.joined(self.products.pop(node)))
+
     def take(self, node: Node) -> Array | None:
         """The complete gradient of a node, forgotten here; None if nothing arrived."""
+        if node in self.products:
+            self._multiply(node)
         return self.totals.pop(node, None)
 
 
@@ -98,4 +113,4 @@ def dense(term: Any, shape: tuple[int, ...]) -> Array:
         total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
         ops.add_part(total, *term)
         return total
-    return term
+    return ops.contract(*term) if isinstance(term, Product) else term

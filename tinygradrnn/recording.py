@@ -31,7 +31,8 @@ class Place:
     scope : tuple of str
         Names of the open ``scope`` blocks, outermost first.
     cell : tuple of str or None
-        The part of ``scope`` that belongs to the recurrent layer whose step is running.
+        The part of ``scope`` that belongs to the recurrent layer whose step is running; after the
+        last name may stand its variant and its direction: ``"GRUCell (reset after) ←"``.
     timestep : int or None
         Label of the time step, 1…T in reading order.
     origin : (Node, int or None) or None
@@ -354,18 +355,30 @@ class cell_scope(scope):
     Parameters
     ----------
     name : str
+    variant : str
+        What else its title says: ``"reset after"``. The last part of ``Place.cell`` has it in
+        brackets.
+    backward : bool
+        Whether it reads from the last step to the first; then an arrow follows, ``"GRUCell ←"``.
     equations : mapping of str to str, optional
         What the layer's cell computes, to be shown beside a step.
     """
 
-    def __init__(self, name: str, equations: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        variant: str = "",
+        backward: bool = False,
+        equations: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(name)
+        self.title = name + (f" ({variant})" if variant else "") + (" ←" if backward else "")
         self.equations = equations
 
     def _place(self, before: Place) -> Place:
         b = before
-        names = (*b.scope, self.name)
-        return Place(names, names, b.timestep, b.origin, b.recording, b.watch, self.equations)
+        names, cell = (*b.scope, self.name), (*b.scope, self.title)
+        return Place(names, cell, b.timestep, b.origin, b.recording, b.watch, self.equations)
 
 
 class timestep(Within):

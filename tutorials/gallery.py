@@ -42,6 +42,7 @@ MODES = {
     "rolled": Mode(
         {"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time", "lengths")
     ),
+    "backward": Mode({"backward": True}),
 }
 
 # %% Networks. Each takes a number of time steps and returns a loss.

@@ -93,6 +93,46 @@ def masked(steps: int = 3) -> tg.Tensor:
     return (layer(sequence(steps), lengths=[steps, steps - 1]).last ** 2).sum()
 
 
+def lengths(steps: int = 4) -> tg.Tensor:
+    """Three sequences of different lengths; at the last step none runs."""
+    out = nn.LSTM(3, 4)(batch_of_three(steps), lengths=[steps - 1, steps - 2, 1])
+    return (out.last**2).sum()
+
+
+def lengths_both_ways(steps: int = 4) -> tg.Tensor:
+    out = nn.GRU(3, 4, bidirectional=True)(batch_of_three(steps), lengths=[steps, steps - 1, 1])
+    return (out.last**2).sum()
+
+
+def batch_of_three(steps: int) -> tg.Tensor:
+    return tg.tensor(np.sin(np.arange(9.0 * steps)).reshape(3, steps, 3), name="x")
+
+
+def dropped(steps: int = 3) -> tg.Tensor:
+    """Masks between the layers at every step, and one for each layer's state."""
+    tg.manual_seed(0)
+    layer = nn.LSTM(3, 4, num_layers=2, dropout=0.3, recurrent_dropout=0.3)
+    return (layer(sequence(steps)).last ** 2).sum()
+
+
+def frozen(steps: int = 3) -> tg.Tensor:
+    """W_h is not trained; nor is W_x, whose products with data are not even recorded."""
+    layer = nn.LSTM(3, 4)
+    layer.layers[0].cell.W_h.requires_grad = False
+    layer.layers[0].cell.W_x.requires_grad = False
+    return (layer(sequence(steps)).last ** 2).sum()
+
+
+def named_phases(steps: int = 2) -> tg.Tensor:
+    """Stacked encoder and decoder under scopes of the user, with a readout."""
+    encoder, decoder = nn.LSTM(3, 4, num_layers=2), nn.LSTM(3, 4, num_layers=2)
+    with tg.scope("encoder"):
+        state = encoder(sequence(steps)).state
+    with tg.scope("decoder"):
+        y = nn.PerStep(nn.Linear(4, 2))(decoder(sequence(steps + 1), state).y)
+    return (y**2).sum()
+
+
 def own_loop(steps: int = 3) -> tg.Tensor:
     """A recurrence written by hand, whose state goes around the lane."""
     W = nn.Parameter(np.eye(4), name="W")
@@ -134,7 +174,7 @@ NETWORKS: dict[str, Callable[[], tg.Tensor]] = {
     for f in (
         *(classifier, language_model, readout_per_step, loss_per_step, stacked, bidirectional),
         *(bidirectional_stack, encoder_decoder, learned_initial, masked, own_loop, attention),
-        *(normalised, perceptron),
+        *(normalised, perceptron, lengths, lengths_both_ways, dropped, frozen, named_phases),
     )
 }
 

@@ -22,7 +22,8 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.drawing import draw
-from tinygradrnn.drawing.building import build, choose_steps
+from tinygradrnn.drawing.building import build
+from tinygradrnn.drawing.choosing import choose_steps
 from tinygradrnn.drawing.records import Diagram, Step, joint
 
 
@@ -47,8 +48,9 @@ def test_no_edge_is_lost(seed):
     operation = {}  # a state has a box of its own, behind the operation that computes it
     for wire in diagram.wires:
         for target in wire.targets:
-            if diagram.boxes[target].slot[0] in ("state", "output"):
-                operation[target] = wire.source
+            box = diagram.boxes[target]
+            if box.kind == "pass" or box.slot[0] in ("state", "output"):
+                operation[target] = operation.get(wire.source, wire.source)
     drawn = Counter(
         (operation.get(wire.source, wire.source), target)
         for wire in diagram.wires
@@ -235,7 +237,9 @@ def test_folds_say_how_many_and_keep_the_lane():
     fold = diagram.folds[1].box
     into = [w for w in diagram.wires if fold in w.targets]
     out = [w for w in diagram.wires if w.source == fold]
-    assert {w.state for w in into} == {w.state for w in out} == {0, 1}
+    assert {w.state for w in into if not w.folded} == {w.state for w in out} == {0, 1}
+    taps = [(diagram.boxes[w.source].text, w.folded) for w in into if w.folded]
+    assert taps == [(("Wₓ",), 3), (("Wₕ",), 3), (("b",), 3)]
 
 
 def test_a_long_sequence_is_not_larger_than_a_shorter_one():

@@ -94,7 +94,7 @@ def test_an_lstm_has_t_in_place_of_numbers():
 
 def test_a_backward_direction_starts_at_the_last_step():
     diagram = rolled(bidirectional(3), level="gate")
-    assert texts(diagram, "affine") == ["xₜ Wₓ + hₜ₋₁ Wₕ + b", "xₜ Wₓ + hₜ₊₁ Wₕ + b"]
+    assert texts(diagram, "affine") == ["xₜ Wₓ + h→ₜ₋₁ Wₕ + b", "xₜ Wₓ + h←ₜ₊₁ Wₕ + b"]
     entries = {diagram.boxes[box].text[0] for box in diagram.rolls[0].entries.values()}
     assert entries == {"cₜ₋₁", "hₜ₋₁", "cₜ₊₁", "hₜ₊₁"}
     whens = {
@@ -153,7 +153,7 @@ def test_what_some_steps_do_without_is_dashed():
     """Block 2 ticks at steps 1, 3, 5 and holds at 2 and 4."""
     diagram = rolled(loss_of(MORE_CELLS["clockwork"](), 5), level="gate")
     dashed = {box.text[0]: box.tooltip for box in diagram.boxes if box.dashed}
-    assert {name.split("  ")[1] for name in dashed} == {"block 2 holdsₜ", "block 2 ticksₜ"}
+    assert {name.split("  ")[1] for name in dashed} == {"block 2 holds", "block 2 ticks"}
     assert any(tooltip.endswith("at 3 of 5 steps") for tooltip in dashed.values())
     assert any(tooltip.endswith("at 2 of 5 steps") for tooltip in dashed.values())
 
@@ -344,6 +344,7 @@ def changing() -> tg.Tensor:
         (changing, {}, r"do different things \(\d of \d operations are alike\)"),
         (NETWORKS["stacked"], {"level": "layer"}, r'level="layer" draws no time steps.*"cell"'),
         (NETWORKS["stacked"], {"steps": 2}, r"steps: a rolled picture draws one step for all"),
+        (NETWORKS["stacked"], {"backward": True}, r"backward: .*leave backward or rolled out"),
     ],
 )
 def test_what_cannot_be_rolled_up(make, options, message):

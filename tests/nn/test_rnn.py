@@ -237,7 +237,7 @@ def test_one_dropout_mask_per_sequence_is_kept_over_time_and_never_touches_c():
     rnn = nn.RNN(nn.LSTMCell(F, H), recurrent_dropout=0.5)
     start = [tg.tensor(data(B, H), requires_grad=True) for _ in "hc"]
     graph = tg.Graph(rnn(data(), nn.LSTMState(*start)).y)
-    masks = [node for node in graph.nodes if node.name == "dropout mask"]
+    masks = [node for node in graph.nodes if node.name == "recurrent dropout mask"]
     assert len(masks) == 1
     assert masks[0].shape == (B, H)
     assert set(np.unique(masks[0].value)) == {0.0, 2.0}

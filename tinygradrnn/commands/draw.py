@@ -22,6 +22,7 @@ examples:
 SWITCHES = {
     "values": "show shapes, and small values",
     "gradients": "show how large the gradients are",
+    "backward": "show the gradient of every box below it, and the terms of every weight",
     "rolled": "one time step for all, with the loops of its states",
 }
 """What a picture shows besides: argument of ``tg.draw`` and flag in one."""

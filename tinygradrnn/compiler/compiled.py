@@ -27,6 +27,7 @@ from tinygradrnn.compiler.checking import (
     restore,
     same_random_numbers,
 )
+from tinygradrnn.compiler.fused import installed
 from tinygradrnn.compiler.passes import PASSES, optimise
 from tinygradrnn.compiler.pictures import described, picture
 from tinygradrnn.compiler.plan import Plan
@@ -50,7 +51,12 @@ class Compiled:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, check: bool = False, without: tuple[str, ...] = ()
+        self,
+        function: Callable[..., Any],
+        *,
+        check: bool = False,
+        without: tuple[str, ...] = (),
+        fast: bool | None = None,
     ) -> None:
         unknown = sorted(set(without) - {p.__name__ for p in PASSES})
         if unknown:
@@ -59,6 +65,7 @@ class Compiled:
         self.function = function
         self.check = check
         self.without = without
+        self.fast = wanted(fast)
         self.captures = 0
         self.plans: OrderedDict[Signature, list[Entry]] = OrderedDict()
         self._lock = RLock()
@@ -91,7 +98,9 @@ class Compiled:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         """Compiles anew: plans belong to the parameters that they were made for."""
-        return Compiled(deepcopy(self.function, memo), check=self.check, without=self.without)
+        return Compiled(
+            deepcopy(self.function, memo), check=self.check, without=self.without, fast=self.fast
+        )
 
     def explain(self) -> str:
         """What became of the function, for the kind of input that it was called with last.
@@ -136,7 +145,7 @@ class Compiled:
         capture, template, tensors = self._listened(arguments, options, given)
         program = capture.program
         try:
-            entry = Entry(program, template, self.without)
+            entry = Entry(program, template, self.without, self.fast)
         except BaseException:
             capture.undo()
             raise
@@ -183,7 +192,9 @@ class Compiled:
 class Entry:
     """The plan for one kind of input, and the conditions under which it is right."""
 
-    def __init__(self, program: Program, template: Any, without: tuple[str, ...]) -> None:
+    def __init__(
+        self, program: Program, template: Any, without: tuple[str, ...], fast: bool
+    ) -> None:
         self.program, self.template = program, template
         arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
         outside = [
@@ -198,7 +209,7 @@ class Entry:
         rolled = roll(program)
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)
-        self.plan = Plan(program, rolled, self.backend)
+        self.plan = Plan(program, rolled, self.backend, fast and self.backend.xp is np)
         self.checks = [Ranged(c, arguments) for c in program.checks if from_integers(c.node)]
         self.results = len(program.outputs)
         self.sent = [arguments[leaf] for leaf, _ in program.grads if leaf in arguments]
@@ -265,7 +276,11 @@ def alike(found: Array | None, value: Array) -> bool:
 
 
 def compile(
-    train_step: Callable[..., Any], *, check: bool = False, without: tuple[str, ...] = ()
+    train_step: Callable[..., Any],
+    *,
+    check: bool = False,
+    without: tuple[str, ...] = (),
+    fast: bool | None = None,
 ) -> Compiled:
     """Let a step of training (or any function of arrays) run from a plan.
 
@@ -285,6 +300,10 @@ def compile(
         see. Slow.
     without : tuple of str
         Passes to leave out, by name; for looking at what each is good for.
+    fast : bool, optional
+        Join calls of NumPy into kernels that Numba compiles, and that are kept on disk for other
+        processes (in ``TINYGRADRNN_CACHE`` if that is set). By default wherever Numba is
+        installed. On the GPU it has no effect.
 
     Returns
     -------
@@ -330,4 +349,14 @@ def compile(
     not; prints, appended lists and other effects on Python happen at the first call only. Give such
     values as arguments; ``check=True`` finds them.
     """
-    return Compiled(train_step, check=check, without=without)
+    return Compiled(train_step, check=check, without=without, fast=fast)
+
+
+def wanted(fast: bool | None) -> bool:
+    """Whether kernels are to be compiled."""
+    if fast and not installed():
+        raise ModuleNotFoundError(
+            "compile: fast=True needs Numba, which is not installed; "
+            'install it with `pip install "tinygradrnn[fast]"`, or leave fast out'
+        )
+    return installed() if fast is None else fast

@@ -20,6 +20,7 @@ from tinygradrnn.recording import Array, Leaf
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Order = tuple[int, ...]
+ENOUGH_TURNS = 8  # of a loop: it is worth a copy of the weights
 
 
 class Stored:
@@ -42,6 +43,8 @@ class Lowering:
         Numbers to be asked for before the first call.
     sections : list of (Region, int)
         The regions, and at which call each begins.
+    turns : list of list of int
+        For each loop, at which call each of its turns begins, and the last one ends.
     """
 
     def __init__(self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = ()) -> None:
@@ -52,6 +55,7 @@ class Lowering:
         self.calls: list[Call] = []
         self.refresh: list[tuple[Array, Value]] = []
         self.sections: list[tuple[Region, int]] = []
+        self.turns: list[list[int]] = []
         self.stored: dict[int, Stored] = {}
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
@@ -354,7 +358,11 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
+        upright = self.upright(inside, len(region.steps))
+        turns: list[int] = []
+        self.turns.append(turns)
         for t in region.steps:
+            turns.append(len(self.calls))
             for value in inside:
                 assert value.span is not None
                 if not value.span.first <= t <= value.span.last:
@@ -363,8 +371,27 @@ class Lowering:
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs
                 ]
+                if id(value) in upright:
+                    inputs[1] = upright[id(value)]
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
+        turns.append(len(self.calls))
+
+    def upright(self, inside: list[Value], turns: int) -> dict[int, Array]:
+        """Copies of transposed weights of a loop: products with rows that lie one after the other.
+
+        These are up to a half quicker; a copy costs about as much as they save in five turns.
+        """
+        found: dict[int, Array] = {}
+        for value in inside:
+            name = value.op.name if value.op is not None else ""
+            if name != "matmul" or value.inputs[1].shift is not None or turns < ENOUGH_TURNS:
+                continue
+            weight = self.array(value.inputs[1].value)
+            if weight.ndim == 2 and weight.strides[0] < weight.strides[1]:
+                found[id(value)] = self.temporary(weight.shape, weight.dtype)
+                self.emit(self.xp.copyto, found[id(value)], weight)
+        return found
 
     def run_assigns(self) -> None:
         """The new values of parameters and of the memory of optimisers."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.capture import Program
+from tinygradrnn.compiler.fused import joined
 from tinygradrnn.compiler.lowering import Lowering
 from tinygradrnn.compiler.values import Rolled
 from tinygradrnn.plugins import Backend
@@ -16,7 +17,9 @@ from tinygradrnn.recording import Array, Leaf
 class Plan:
     """What ``tg.compile`` runs in place of a function."""
 
-    def __init__(self, program: Program, rolled: Rolled, backend: Backend) -> None:
+    def __init__(
+        self, program: Program, rolled: Rolled, backend: Backend, fast: bool = False
+    ) -> None:
         self.program, self.rolled, self.backend = program, rolled, backend
         by_leaf = {v.leaf: v for v in rolled.values if v.leaf is not None}
         for leaf in program.arguments:
@@ -27,7 +30,10 @@ class Plan:
         ]
         safe = {c.node for c in program.checks if c.low >= 0 and isinstance(c.node, Leaf)}
         self.low = Lowering(rolled, backend, safe)
-        self.calls = self.low.calls
+        self.calls, self.sections = self.low.calls, self.low.sections
+        if fast:
+            self.calls, starts, self.keep = joined(self.low.calls, self.low.turns)
+            self.sections = [(region, starts[first]) for region, first in self.sections]
         self.outputs = [self.low.operand(use) for use in rolled.outputs]
 
     def run(self, arguments: list[Array]) -> list[Array]:

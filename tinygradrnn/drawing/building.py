@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
+from tinygradrnn.drawing.backward import Drawn, add_twins, seed_for
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
-from tinygradrnn.drawing.contract import Unit, contract, limited
+from tinygradrnn.drawing.choosing import Steps, choose_steps
+from tinygradrnn.drawing.contract import Unit, contract, find_running, is_frozen, limited
 from tinygradrnn.drawing.naming import Naming, title
+from tinygradrnn.drawing.owners import is_mask
 from tinygradrnn.drawing.reading import Reading, Slot
-from tinygradrnn.drawing.records import Box, Diagram, Fold, Kind, Shown, StateName, Step, Wire
+from tinygradrnn.drawing.records import (
+    Box,
+    Diagram,
+    Fold,
+    Kind,
+    Shown,
+    StateName,
+    Step,
+    Wire,
+    joint,
+)
 from tinygradrnn.drawing.sizes import Term, measure
-from tinygradrnn.drawing.text import clean, pretty
+from tinygradrnn.drawing.text import clean, counted, pretty
 from tinygradrnn.graph import Graph
 from tinygradrnn.recording import Node
 
-DOZEN = 12
-ENDS = {"op": 2, "gate": 3, "cell": 4, "layer": 4}
-
-Steps = int | Iterable[int] | None
+NOWHERE = Step(-1, 0)
 
 
 def build(
@@ -29,6 +39,7 @@ def build(
     level: str = "op",
     values: bool = False,
     gradients: bool = False,
+    backward: bool = False,
     steps: Steps = None,
     timed: bool = True,
 ) -> Diagram:
@@ -36,63 +47,32 @@ def build(
 
     The arguments are those of ``draw``; without ``timed`` it gets no time axis in any case.
     """
+    if backward:
+        seed_for(graph)  # before anything else fails in other words
     reading = Reading(graph.nodes)
     timed = timed and reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
     builder = Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
-    if gradients:
-        sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums))
+    if gradients or backward:
+        parts = [terms for sums in builder.fold_sums for terms in sums]
+        sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums + parts))
         boxes = list(diagram.boxes)
         for k in builder.weights:
             boxes[k] = replace(boxes[k], total=next(sizes))
         wires = [
             replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
-            for wire in diagram.wires
+            for wire in builder.wires
         ]
+        for wire, sums in zip(builder.fold_wires, builder.fold_sums, strict=True):
+            size = joint(next(sizes) for _ in sums)
+            wires.append(replace(wire, term=size, terms=(size,)))
         diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+    if backward:
+        diagram = add_twins(diagram, builder.drawn())
     if level == "layer":
         diagram = merge_parallel(diagram)
     return bundle_weights(diagram) if level in ("cell", "layer") else diagram
-
-
-def choose_steps(steps: Sequence[Step], level: str, wanted: Steps) -> list[Step]:
-    """The steps to show: those asked for; else all of up to a dozen; else the first and last few.
-
-    The first and the last are always shown: there the states come in, and what follows reads them.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        All, in time order.
-    level : str
-    wanted : int or iterable of int or None
-        How many, or which labels.
-    """
-    if isinstance(wanted, bool) or (isinstance(wanted, int) and wanted < 1):
-        raise ValueError(f"steps must be at least 1, or a list of time steps, got {wanted!r}")
-    chosen = None
-    if wanted is not None and not isinstance(wanted, int):
-        chosen, wanted = list(wanted), None
-        known = {step.label for step in steps}
-        unknown = [label for label in chosen if label not in known]
-        if unknown or not chosen:
-            raise ValueError(
-                f"steps: {unknown or 'an empty list'} is not among the time steps of this graph, "
-                f"{min(known)}…{max(known)}"
-            )
-    found: list[Step] = []
-    for phase in sorted({step.phase for step in steps}):
-        own = [step for step in steps if step.phase == phase]
-        if chosen is not None:
-            found += [s for s in own if s.label in chosen or s in (own[0], own[-1])]
-            continue
-        count = max(wanted or (len(own) if len(own) <= DOZEN else 2 * ENDS[level]), 2)
-        if count >= len(own):
-            found += own
-        else:
-            found += own[: (count + 1) // 2] + own[len(own) - count // 2 :]
-    return found
 
 
 class Builder:
@@ -117,11 +97,14 @@ class Builder:
         self.weights: list[int] = []
         self.weight_sums: list[list[Term]] = []
         self.wire_sums: list[list[Term]] = []
+        self.fold_wires: list[Wire] = []  # what folded steps hand out, and the terms of each step
+        self.fold_sums: list[list[list[Term]]] = []
         self.again: dict[Node, list[Node]] = {}  # the same input, read once more
         for node, original in reading.same.items():
             self.again.setdefault(original, []).append(node)
         self.box_of: dict[Node, int] = {}  # where a value is taken from
         self.unit_box: list[int] = []
+        self.result: dict[int, Node] = {}  # what a box computes
         self.rest: dict[int, Node] = {}  # boxes for many operations, with the first of them
         self.state_number: dict[Slot | None, int] = (
             {slot: k for k, slot in enumerate(reading.states)} if timed else {}
@@ -152,11 +135,29 @@ class Builder:
         return Diagram(
             title(self.reading, self.level, self.rolled),
             tuple(self.boxes),
-            tuple(self.wires),
+            (*self.wires, *self.fold_wires),
             tuple(self.shown),
             tuple(self.folds),
             tuple(self._state_name(slot) for slot in self.reading.states if self.timed),
+            tuple(self.naming.layers.values()),
+            tuple(find_running(self.reading, self.shown)),
             shows=tuple(self.shows),
+        )
+
+    def drawn(self) -> Drawn:
+        """Which boxes the nodes are drawn as."""
+        units = [*self.units, *(unit for units in self.hidden for unit in units)]
+        return Drawn(
+            self.graph,
+            self.reading,
+            self.naming,
+            self.timed,
+            {n: box for unit, box in zip(units, self.unit_box, strict=True) for n in unit.nodes},
+            self.box_of,
+            self.result,
+            self.fold_of,
+            {step: self.folds[k].box for step, k in self.fold_of.items()},
+            self._carried,
         )
 
     # ---------------------------------------------------------------- boxes
@@ -171,18 +172,22 @@ class Builder:
     ) -> int:
         step, group = (unit.step, unit.group) if unit is not None else (None, None)
         step = step if self.timed else None
-        self.boxes.append(Box(kind, text, step, slot, group, tooltip))
+        node = unit.result if unit is not None else None
+        frozen = node is not None and is_frozen(node)
+        self.boxes.append(Box(kind, text, step, slot, group, tooltip, frozen=frozen))
         return len(self.boxes) - 1
 
     def _add_unit(self, unit: Unit) -> None:
         node = unit.result
         kind, text = self.naming.look(unit)
         if self.values and unit.what != "cell":
-            more = labels.details(node)
-            beside = kind == "weight" or node in self.naming.initial
+            several = self.level == "layer" and unit.what == "op"  # one value for each step
+            more = labels.details([n for n in unit.nodes if n.op == node.op] if several else [node])
+            beside = kind == "weight" or is_mask(node) or node in self.naming.initial
             text = (f"{text[0]}  {more[0]}",) if beside else (*text, *more)
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
         self.unit_box.append(box)
+        self.result[box] = node
         self._show(box, unit.step, unit.nodes)
         for inner in unit.nodes:
             self.box_of[inner] = box
@@ -191,19 +196,28 @@ class Builder:
             self.weight_sums.append(list(self.reading.readers[node]))
         if unit.what == "cell" or kind in ("state", "weight"):
             return
-        slot = self.reading.slot.get(node)
-        if slot is not None and slot in self.state_number:
+        slot = self.reading.state(node)
+        if slot in self.state_number:
+            if node in self.reading.held:
+                box = self._pass(unit, box, slot)
             name = self.naming.state(node)
             pill = self._box("state", (name,), unit, ("state", slot), labels.tooltip(node))
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
+            self.result[pill] = node
+
+    def _pass(self, unit: Unit, box: int, slot: Slot | None) -> int:
+        """Where the other steps choose between the new state and the old one."""
+        at = self._box("pass", ("",), unit, ("unit", slot), "all sequences run")
+        self._wire(box, (at,), None, [[(unit.result, None)]])
+        return at
 
     def _show(self, box: int, step: Step | None, nodes: Sequence[Node]) -> None:
         again = [n for node in nodes for n in self.again.get(node, ())]
         self.shows.append(Shown(box, step, tuple([n.order for n in (*again, *nodes)])))
 
     def _state_name(self, slot: Slot) -> StateName:
-        node = next(n for n in self.box_of if self.reading.slot.get(n) == slot)
+        node = next(n for n in self.box_of if self.reading.state(n) == slot)
         box = self.boxes[self.box_of[node]]
         return StateName(self.naming.states[slot], box.slot, self.reading.states[slot])
 
@@ -228,8 +242,7 @@ class Builder:
 
     def _add_folds(self) -> None:
         for k, fold in enumerate(self.folds):
-            what = "step" if fold.steps == 1 else "steps"
-            text = (f"… {fold.steps} {what}", "folded …")
+            text = (f"… {counted(fold.steps, 'step')}", "folded …")
             box = self._box("fold", text, None, ("fold", k), " ".join(text))
             self.folds[k] = fold._replace(box=box)
         folded: dict[Step, list[Node]] = {}
@@ -251,7 +264,7 @@ class Builder:
 
     def _add_wires(self) -> None:
         """One wire from each value to each step that reads it."""
-        Key = tuple[int, Node, Step | None, int | None]
+        Key = tuple[int, Node, Step | int | None, int | None]
         found: dict[Key, dict[int, list[list[Term]]]] = {}
         reading = self.reading
         units = [*self.units, *(unit for units in self.hidden for unit in units)]
@@ -277,12 +290,17 @@ class Builder:
                     uses[-1].append((node, position))
         for node in reading.step if self.timed else ():
             self._wire_into_fold(node, found)
-        for (start, source, _, state), ends in sorted(
+        for (start, source, where, state), ends in sorted(
             found.items(), key=lambda item: (item[0][0], min(item[1]), item[0][1].order)
         ):
             targets = [target for target, uses in ends.items() for _ in uses]
             terms = [use for uses in ends.values() for use in uses]
             self._wire(start, tuple(targets), state, terms, source)
+            if isinstance(where, int):
+                folded = len({reading.step[node] for use in terms for node, _ in use})
+                self.wires[-1] = replace(self.wires[-1], folded=folded)
+        if self.timed:
+            self._wire_from_folds()
 
     def _carried(self, node: Node, position: int) -> int | None:
         """The state that an input of a node is; None for an ordinary value."""
@@ -295,8 +313,9 @@ class Builder:
         if here == there:
             return None
         if there is None or there.phase != here.phase:
-            first = self.starts.setdefault((here.phase, state), node.inputs[position])
-            if here != self._first_step(here.phase, state) or first is not node.inputs[position]:
+            source = reading.same.get(node.inputs[position], node.inputs[position])
+            first = self.starts.setdefault((here.phase, state), source)
+            if here != self._first_step(here.phase, state) or first is not source:
                 return None
         return self.state_number.get(state)
 
@@ -314,16 +333,36 @@ class Builder:
         return None
 
     def _wire_into_fold(self, node: Node, found: dict[Any, Any]) -> None:
-        """A state that a folded step reads."""
+        """What a folded step reads: a state of a step that is shown, or what all steps read."""
         fold = self.fold_of.get(self.reading.step[node])
         if fold is None:
             return
         for position, source in enumerate(node.inputs):
+            source = self.reading.same.get(source, source)
+            start = self.box_of.get(source)
+            if start is None:
+                continue
             state = self._carried(node, position)
-            if state is not None and source in self.box_of:
-                key = (self.box_of[source], source, None, state)
+            if state is not None or source not in self.reading.step:
+                value = self.rest.get(start, source)
+                key = (start, value, fold if state is None else None, state)
                 uses = found.setdefault(key, {}).setdefault(self.folds[fold].box, [[]])
                 uses[0].append((node, position))
+
+    def _wire_from_folds(self) -> None:
+        """What something outside of the steps reads from folded ones."""
+        found: dict[tuple[int, int], dict[Node, list[Term]]] = {}
+        for unit, target in zip(self.units, self.unit_box, strict=False):
+            for node in unit.nodes if unit.step is None else ():
+                for position, source in enumerate(node.inputs):
+                    fold = self.fold_of.get(self.reading.step.get(source, NOWHERE))
+                    if fold is not None:
+                        terms = found.setdefault((self.folds[fold].box, target), {})
+                        terms.setdefault(source, []).append((node, position))
+        for (fold, target), terms in found.items():
+            steps = {self.reading.step[source] for source in terms}
+            self.fold_wires.append(Wire(fold, (target,), folded=len(steps)))
+            self.fold_sums.append(list(terms.values()))
 
     def _wire(
         self,
@@ -333,7 +372,7 @@ class Builder:
         terms: list[list[Term]],
         value: Node | None = None,
     ) -> None:
-        slot = self.reading.slot.get(value) if value is not None else None
+        slot = self.reading.state(value) if value is not None else None
         self.wires.append(Wire(source, targets, state, self.state_number.get(slot)))
         self.wire_sums.append([term for use in terms for term in use])
         self.wire_sums += terms
@@ -346,4 +385,5 @@ class Builder:
                 continue
             name = pretty(clean(node.name or ("L" if not node.shape else "y"), 24))
             end = self._box("output", (name,), None, ("output", node.order), labels.tooltip(node))
+            self.result[end] = node
             self._wire(self.box_of[node], (end,), None, [[(node, None)]])

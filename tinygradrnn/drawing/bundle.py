@@ -6,7 +6,10 @@ from collections import defaultdict
 from dataclasses import replace
 
 from tinygradrnn.drawing.records import Box, Diagram, Wire, joint
-from tinygradrnn.drawing.text import subscript
+from tinygradrnn.drawing.text import clean, pretty, subscript
+from tinygradrnn.drawing.twins import joint_share, joint_twin
+
+LONGEST = 80  # characters of a line of the legend
 
 
 def bundle_weights(diagram: Diagram) -> Diagram:
@@ -20,24 +23,25 @@ def bundle_weights(diagram: Diagram) -> Diagram:
     boxes: list[Box] = []
     new: dict[int, int] = {}
     for k, box in enumerate(diagram.boxes):
-        group = joined.get(k)
-        if group is not None and k != layers[group][0]:
-            new[k] = new[layers[group][0]]
+        key = joined.get(k)
+        if key is not None and k != layers[key][0]:
+            new[k] = new[layers[key][0]]
             continue
         new[k] = len(boxes)
-        if group is not None:
-            members = [diagram.boxes[w] for w in layers[group]]
-            content = ", ".join(text for member in members for text in member.text[:1])
+        if key is not None:
+            members = [diagram.boxes[w] for w in layers[key]]
+            content = _content(diagram, layers[key], key[0])
             box = replace(
                 box,
-                text=(names[group],),
-                tooltip=f"{names[group]} = {content}",
+                text=(names[key],),
+                tooltip=f"{names[key]} = {content}",
                 total=joint(member.total for member in members),
+                twin=joint_twin(names[key], [member.twin for member in members]),
             )
         boxes.append(box)
     notes = dict.fromkeys(
-        "θ = " + ", ".join(diagram.boxes[k].text[0].partition(" (")[0] for k in weights)
-        for weights in layers.values()
+        clean(f"θ = {_content(diagram, weights, key[0])}", LONGEST)
+        for key, weights in layers.items()
     )
     return replace(
         diagram,
@@ -53,51 +57,56 @@ def bundle_weights(diagram: Diagram) -> Diagram:
     )
 
 
-def _layers(diagram: Diagram) -> dict[int, list[int]]:
+Key = tuple[int, bool]  # a layer; whether its weights are frozen
+
+
+def _layers(diagram: Diagram) -> dict[Key, list[int]]:
     """For each layer the weights that nothing else reads, where there are several."""
     readers: dict[int, set[int | None]] = defaultdict(set)
     for wire in diagram.wires:
         for target in wire.targets:
             box = diagram.boxes[target]
-            readers[wire.source].add(box.group if box.kind == "cell" else None)
-    found: dict[int, list[int]] = defaultdict(list)
+            if box.kind != "fold":
+                readers[wire.source].add(box.group if box.kind == "cell" else None)
+    found: dict[Key, list[int]] = defaultdict(list)
     for k, box in enumerate(diagram.boxes):
         groups = readers[k]
         if box.kind == "weight" and len(groups) == 1:
             (group,) = groups
             if group is not None:
-                found[group].append(k)
-    return {group: found[group] for group in sorted(found) if len(found[group]) > 1}
+                found[group, box.frozen].append(k)
+    return {key: found[key] for key in sorted(found) if len(found[key]) > 1}
 
 
-def _names(diagram: Diagram, groups: list[int]) -> dict[int, str]:
-    """θ; with several layers θ₁, θ₂; with two directions θ→ and θ←."""
-    backward = {
-        box.group: state.backward
-        for state in diagram.states
-        for box in diagram.boxes
-        if box.slot == state.slot
-    }
-    ways = [backward.get(group, False) for group in groups]
-    both = len(set(ways)) == 2
+def _content(diagram: Diagram, weights: list[int], group: int) -> str:
+    """The names of a layer's weights, without the words that tell them from another layer's."""
+    boxes = [diagram.boxes[k] for k in weights]
+    bare = [pretty(box.tooltip.partition(":")[0]) for box in boxes]
+    if len(set(bare)) == len(bare):
+        return ", ".join(bare)
+    layer = next(layer for layer in diagram.layers if layer.group == group)
+    texts = [box.text[0].partition("  ")[0].removesuffix(" (frozen)") for box in boxes]
+    return ", ".join(text.removesuffix(layer.whole).strip() for text in texts)
+
+
+def _names(diagram: Diagram, keys: list[Key]) -> dict[Key, str]:
+    """θ; with several layers θ₁, θ₂; with two directions θ→ and θ←; θ decoder; θ (frozen)."""
     names = {}
-    for n, group in enumerate(groups):
-        layer = ways[: n + 1].count(ways[n])
-        many = max(ways.count(True), ways.count(False)) > 1
-        arrow = ("←" if ways[n] else "→") if both else ""
-        names[group] = f"θ{arrow}{subscript(layer) if many else ''}"
+    layers = {layer.group: layer for layer in diagram.layers}
+    for group, frozen in keys:
+        layer = layers[group]
+        index = subscript(layer.number) if layer.number else ""
+        words = (f"θ{layer.arrow}{index}", layer.phase_name, "(frozen)" if frozen else "")
+        names[group, frozen] = " ".join(filter(None, words))
     return names
 
 
-def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> list[Wire]:
+def _joined(diagram: Diagram, joined: dict[int, Key], new: dict[int, int]) -> list[Wire]:
     wires: list[Wire] = []
-    terms: dict[tuple[int, tuple[int, ...]], list[float | None]] = defaultdict(list)
-    uses: dict[tuple[int, tuple[int, ...]], int] = defaultdict(int)
+    parts: dict[tuple[int, tuple[int, ...]], list[Wire]] = defaultdict(list)
     for wire in diagram.wires:
         if wire.source in joined:
-            key = new[wire.source], wire.targets
-            terms[key].append(wire.term)
-            uses[key] = max(uses[key], wire.uses)
+            parts[new[wire.source], wire.targets].append(wire)
     done: set[tuple[int, tuple[int, ...]]] = set()
     for wire in diagram.wires:
         source, targets = new[wire.source], tuple(new[t] for t in wire.targets)
@@ -107,9 +116,20 @@ def _joined(diagram: Diagram, joined: dict[int, int], new: dict[int, int]) -> li
         key = (source, wire.targets)
         if key not in done:
             done.add(key)
-            size = joint(terms[key])
+            size = joint(part.term for part in parts[key])
+            share = joint_share(part.share for part in parts[key])
             single = (size,) if wire.terms else ()
-            wires.append(Wire(source, targets, term=size, terms=single, uses=uses[key]))
+            wires.append(
+                Wire(
+                    source,
+                    targets,
+                    term=size,
+                    terms=single,
+                    uses=max(part.uses for part in parts[key]),
+                    share=share,
+                    folded=wire.folded,
+                )
+            )
     return wires
 
 

@@ -48,6 +48,8 @@ def assign_columns(frame: Frame, rows: Rows) -> Columns:
     width = max(counts, default=0)
     column: dict[int, int] = {}
     ends = {state.item: state.backward for state in frame.states}
+    if width == 1 and len(set(ends.values())) == 2:
+        width = 2  # so that wires to one direction need not go around the other
     stateless = []
     for of, count in zip(groups, counts, strict=True):
         ways = [ends[item] for item in of if item in ends]
@@ -118,7 +120,7 @@ class _Group:
                 self._take(lane.state, self.last)
         for lane in self.lanes:
             if lane.state is not None and lane.broken:
-                self._descend(lane.state)
+                self._descend(lane.end[0])
         for lane in self.lanes:
             self._place_lane([n for n in lane.items if n != lane.state])
             for n in sorted(self.descending, key=lambda n: -self.row[n]):

@@ -10,8 +10,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
+import numpy as np
+
+from tinygradrnn.drawing.labels import FROZEN, RUNNING, host
 from tinygradrnn.drawing.reading import Reading
-from tinygradrnn.drawing.records import Step
+from tinygradrnn.drawing.records import Running, Step
 from tinygradrnn.recording import Node
 
 LEVELS = ("op", "gate", "cell", "layer")
@@ -26,7 +29,7 @@ class Unit:
     step: Step | None
     group: int | None
     slot: Hashable
-    what: str = "op"  # or "affine", "gate", "cell", "module", "loss", "sum"
+    what: str = "op"  # or "affine", "gate", "cell", "module", "loss", "sum", "choice"
     inside: set[Node] = field(default_factory=set)
 
     @property
@@ -47,6 +50,7 @@ def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
     drawn = [n for n in nodes if n.op != "constant"]
     joined = _Union(drawn)
     _join_sums(reading, drawn, joined)
+    _join_masks(drawn, joined)
     if level == "gate":
         _join_gates(reading, drawn, joined)
         _join_affine(reading, drawn, joined)
@@ -134,6 +138,42 @@ def _join_sums(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
                 joined.join(source, node, "sum")
 
 
+def _join_masks(nodes: Sequence[Node], joined: _Union) -> None:
+    """Which sequences still run is written into what chooses between new and old values."""
+    for node in nodes:
+        if runs(node):
+            joined.join(node.inputs[0], node, "choice")
+
+
+def is_frozen(node: Node) -> bool:
+    """Whether a leaf is a weight that is not trained, or a product with one."""
+    if node.op == "parameter":
+        return not node.requires_grad
+    return node.is_leaf and (node.name or "").endswith(FROZEN)
+
+
+def runs(node: Node) -> bool:
+    """Whether a node keeps the old value of the sequences that have ended."""
+    return node.op == "where" and node.inputs[0].is_leaf and node.inputs[0].name == RUNNING
+
+
+def find_running(reading: Reading, steps: Sequence[Step]) -> list[Running]:
+    """Which sequences have not ended at each step; empty where no lengths were given."""
+    found: dict[Step, Running] = {}
+    batch = 0
+    for node in reading.step:
+        if runs(node):
+            mask = host(node.inputs[0])
+            batch = len(mask)
+            those = tuple(int(n) + 1 for n in np.flatnonzero(mask.reshape(batch, -1).any(axis=1)))
+            step = reading.step[node]
+            before = found.get(step, Running(step, batch, ())).sequences
+            found[step] = Running(step, batch, tuple(sorted({*before, *those})))
+    phases = {step.phase for step in found}
+    whole = tuple(range(1, batch + 1))
+    return [found.get(s, Running(s, batch, whole)) for s in steps if s.phase in phases]
+
+
 def _join_neighbours(
     nodes: Sequence[Node], joined: _Union, key: Callable[[Node], Hashable], what: str
 ) -> None:
@@ -166,7 +206,9 @@ def _join_affine(reading: Reading, nodes: Sequence[Node], joined: _Union) -> Non
             weighted = any(source.op == "parameter" for source in node.inputs)
         else:
             weighted = node.op == "add" and all(
-                source.op == "parameter" or (source in affine and len(reading.readers[source]) == 1)
+                source.op == "parameter"
+                or (source in affine and len(reading.readers[source]) == 1)
+                or is_frozen(source)
                 for source in node.inputs
             )
         if weighted:
@@ -239,8 +281,9 @@ def _units(reading: Reading, nodes: Sequence[Node], joined: _Union, level: str) 
         unit.nodes.append(node)
         unit.inside.add(node)
         unit.slot = reading.slot.get(node, node.order)
-        if unit.what == "cell":  # whose last operation is not the same in every step
-            unit.slot = unit.group, "cell"
+    for unit in found.values():
+        if unit.what == "cell" and unit.group is not None:
+            unit.slot = (unit.group, "cell")  # whatever its last operation is in this step
     return list(found.values())
 
 

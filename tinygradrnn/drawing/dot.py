@@ -213,7 +213,7 @@ class _Writer:
         return (
             f"  {_end(line.start)} -> {_end(line.end)} [{head}class={part or line.over}, "
             f'color="{colour}", penwidth={figures(thick)}, pos="{tip}{spline}"'
-            f"{', style=dashed' if line.dashed else ''}{name}];"
+            f"{_pattern(line) if part != 'gap' else ''}{name}];"
         )
 
     @staticmethod
@@ -227,6 +227,10 @@ class _Writer:
     @staticmethod
     def _box(left: float, bottom: float, right: float, top: float) -> str:
         return '"' + ",".join(map(figures, (left, bottom, right, top))) + '"'
+
+
+def _pattern(line: Line) -> str:
+    return ", style=dashed" if line.dashed else ", style=dotted" if line.dotted else ""
 
 
 def _end(number: int) -> str:

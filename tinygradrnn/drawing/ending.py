@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tinygradrnn.drawing.folds import raise_folds
 from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
-from tinygradrnn.drawing.records import Wire
+from tinygradrnn.drawing.records import Wire, joint
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import ABOVE_LANE, Stage
 from tinygradrnn.drawing.stamping import joined
@@ -77,20 +78,25 @@ def _incoming(stage: Stage) -> list[Incoming]:
             origin = stage.origins[step, stage.templates[n].states[port.number]]
             y += stage.placed[n].entries[port.number]
         else:
-            origin = _draw_bus(stage, n, port.number)
             y += stage.placed[n].buses[port.number]
+            readers = {target for wire in wires for target in wire.targets}
+            size = joint(wire.term for wire in wires)
+            origin = _draw_bus(stage, n, port.number, readers, y, size)
         lines.append(Incoming(port, wires, origin, y))
     return lines
 
 
-def _draw_bus(stage: Stage, n: int, bus: int) -> Origin:
+def _draw_bus(
+    stage: Stage, n: int, bus: int, readers: set[int], y: float, size: float | None
+) -> Origin:
     """The line above the steps that what they hand out runs along."""
+    thick = stage.look.flow(size, 1.4)
     dots = stage.scene.dots
-    found = stage.bus_dots[n, stage.templates[n].buses[bus]]
+    found = stage.bus_dots[n, bus] + raise_folds(stage, n, bus, readers, y)
     found = sorted(found, key=lambda dot: dots[~dot].x)
     for a, b in pairwise(found):
         points = ((dots[~a].x, dots[~a].y), (dots[~b].x, dots[~b].y))
-        stage.scene.lines.append(Line(points, a, b, stage.theme.wire, 1.4, "rail"))
+        stage.scene.lines.append(Line(points, a, b, stage.theme.wire, thick, "rail"))
     last = dots[~found[-1]]
     return Origin(found[-1], ((last.x, last.y),))
 

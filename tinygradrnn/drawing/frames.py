@@ -44,6 +44,8 @@ class Item:
     spans : bool
         Whether it is to be as wide as the rows that it reads and is read by, so that the wires to
         them are straight.
+    keeps : bool
+        Whether it hands an old state on as it is: the lane runs through what computes the new one.
     """
 
     width: float
@@ -52,18 +54,23 @@ class Item:
     ports: int = 1
     lanes: int = 1
     spans: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Net:
     """Wires that carry one value: from its source to every sink.
 
-    ``room`` is the width to be kept free at its foot, for a number.
+    ``room`` is the width to be kept free at its foot, for a number, ``ahead`` that on the other
+    side, ``tall`` the height; ``head`` the width at its top.
     """
 
     source: End
     sinks: tuple[End, ...]
     room: float = 0.0
+    ahead: float = 0.0
+    tall: float = 0.0
+    head: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class Frame:
         For each rail the group that it runs below.
     buses : int
         How many lines run above all items.
+    least : float
+        The least width, for what is written above.
     """
 
     items: tuple[Item, ...]
@@ -99,6 +108,7 @@ class Frame:
     spines: tuple[tuple[int, ...], ...] = ()
     rails: tuple[int, ...] = ()
     buses: int = 0
+    least: float = 0.0
 
     def edges(self) -> list[tuple[int, int]]:
         """Pairs (source, reader) of items, each once, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from tinygradrnn.backend import backend_of
 from tinygradrnn.drawing.text import at_step, clean, pretty, shape_text, values_text
 from tinygradrnn.recording import Node
 
+RUNNING = "running"  # what RNN calls the mask of the sequences that have not ended
+MASK = "dropout mask"
+FROZEN = "(frozen)"  # at the end of the name of a product with a frozen weight
 SIGNS = frozenset("@+×−÷")
 Texts = tuple[str, ...]
 
@@ -17,7 +21,7 @@ Texts = tuple[str, ...]
 def name_of(node: Node, label: int | str | None) -> str:
     """The name of a node with its time step."""
     name = clean(node.name or "", 24)
-    return pretty(name) if label is None or not name else at_step(name, label)
+    return pretty(name) if label is None or not name or " " in name else at_step(name, label)
 
 
 def operation(node: Node) -> str:
@@ -75,11 +79,22 @@ def _part(part: Any) -> str:
     return str(part) if isinstance(part, int) else "ids"
 
 
-def initial(node: Node, name: str) -> str:
-    """An initial state: ``h₀ = 0`` where all of it is zero."""
+def initial(node: Node, name: str, made: Node | None = None) -> str:
+    """An initial state: ``h₀ = 0`` where all of it is zero.
+
+    ``made`` computes, in other steps, what the node is already: ``0.9 × s₀``.
+    """
     shown = pretty(clean(name, 24))
     shown = shown if shown.endswith("₀") else at_step(clean(name, 24), 0)
-    return f"{shown} = 0" if node.is_leaf and not host(node).any() else shown
+    if node.is_leaf and not host(node).any():
+        return f"{shown} = 0"
+    if made is None or made.op == "getitem":
+        return shown
+    return (
+        f"{operation(made)} {shown}"
+        if made.inputs[0].op == "constant"
+        else (f"{shown} {operation(made)}" if made.inputs[1:] else f"{operation(made)} {shown}")
+    )
 
 
 def unnamed(node: Node) -> str:
@@ -88,16 +103,20 @@ def unnamed(node: Node) -> str:
     if array.dtype.kind == "b":
         return "mask"
     if array.dtype.kind not in "iu":
-        return "input" if array.any() else "0"
+        return shape_text(array.shape) if array.any() else "0"
     if array.ndim == 1 and array.size > 1 and (array == np.arange(array.size)).all():
         return f"0…{array.size - 1}"
     return "ids"
 
 
-def details(node: Node) -> Texts:
-    """Shape and values, for ``values=True``."""
-    array = host(node)
-    return (shape_text(array.shape), values_text(array)) if array.shape else (values_text(array),)
+def details(nodes: Sequence[Node]) -> Texts:
+    """Shape and values, for ``values=True``; of several values alike also how many."""
+    arrays = [host(node) for node in nodes]
+    shape = arrays[0].shape
+    values = values_text(np.concatenate([array.reshape(-1) for array in arrays]))
+    if len(arrays) > 1:
+        return f"{len(arrays)} of {shape_text(shape)}", values
+    return (shape_text(shape), values) if shape else (values,)
 
 
 def tooltip(node: Node) -> str:

@@ -63,7 +63,7 @@ def _origin(stage: Stage, wire: Wire, state: int, n: int, border: float, y: floa
         stage.right = max(stage.right, x + wide / 2)
         shape = stage.draw_origin(wire.source, x, y, wide)
     else:
-        shape = stage.draw_origin(wire.source, stage.label_x[n], y, stage.label_width[n])
+        shape = stage.draw_label(wire.source, n, y)
     box = stage.scene.shapes[shape]
     side = box.width / 2
     return Origin(shape, ((box.x - side if backward else box.x + side, y),))

@@ -17,7 +17,6 @@ from tinygradrnn.drawing.records import Step, Wire
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
-from tinygradrnn.drawing.template import Template
 from tinygradrnn.drawing.text import at_step, width
 
 LEVEL = 24.0  # from one loop to the next, above or below the step
@@ -78,10 +77,8 @@ class RolledStage(Stage):
         ]
         x = height = 0.0
         for n, template in enumerate(self.templates):
-            wide = self._label_width(template)
-            self.label_width.append(wide)
-            self.label_x.append(x + wide / 2)
-            x += wide + max(BESIDE_STATE, *(self._rail_text(k) for k in template.rails), 0.0)
+            x = self._place_labels(n, x)
+            x += max(BESIDE_STATE, *(self._rail_text(k) for k in template.rails), 0.0)
             height += self._lift(n) if n else 0.0
             x += self.around[n].left
             self.place[template.steps[0]] = (n, x, height)
@@ -95,11 +92,6 @@ class RolledStage(Stage):
             texts.setdefault(wire.source, {})[wire.when] = None
         return max((width(", ".join(each), SMALL) for each in texts.values()), default=0.0) + 26
 
-    def step_name(self, step: Step) -> str:
-        """What is written above a step."""
-        several = len(self.templates) > 1
-        return f"loop {self.place[step][0] + 1}, step t" if several else "step t"
-
     def entry(self, n: int, state: int) -> int:
         """The box of what a state was one step before."""
         return self.diagram.rolls[n].entries[state]
@@ -109,13 +101,12 @@ class RolledStage(Stage):
         entry = self.entry(n, state)
         return [w for w in self.diagram.wires if entry in w.targets and w.partial]
 
-    def _label_width(self, template: Template) -> float:
-        n = self.templates.index(template)
-        left = set(template.rails)
-        for state in template.states:
+    def _at_left(self, n: int) -> set[int]:
+        left = set(self.templates[n].rails)
+        for state in self.templates[n].states:
             if not self.diagram.states[state].backward:
                 left |= {w.source for w in self.starts(n, state) if self.step_of(w.source) is None}
-        return max((self.look.size(self.diagram.boxes[k])[0] for k in left), default=0.0)
+        return left
 
     def _rail_text(self, box: int) -> float:
         text = self.rail_text(box)
@@ -262,7 +253,7 @@ def _leads_on(stage: RolledStage, wire: Wire, step: Step) -> bool:
 
 def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     """The initial state, or one that another phase ends with, on its dashed way into the loop."""
-    _, right, _, y = _heights(stage, n, state)
+    left, right, _, y = _heights(stage, n, state)
     backward = stage.diagram.states[state].backward
     colour, thick = stage.look.lanes[state].line, stage.look.lane(None)
     shape = stage.shape[stage.entry(n, state)]
@@ -272,7 +263,7 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
         start, points, _ = stage.origins[source, wire.value]
         _tell_last(stage, wire.value, source, points[-1][1])
     else:
-        x, wide = stage.label_x[n], stage.label_width[n]
+        x, wide = stage.label_place(wire.source, n)
         if backward:
             wide, _ = stage.look.size(stage.diagram.boxes[wire.source])
             x = right + stage.around[n].right + BESIDE_STATE + wide / 2
@@ -286,8 +277,12 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     stage.scene.lines.append(
         Line(way, start, shape, colour, thick, "lane", wire.when, arrow=True, dashed=True)
     )
-    x = way[-1][0] - 26 if source is not None else label + (-24 if backward else 24)
-    stage.scene.texts.append(Text(x, y + 11, wire.when, SMALL, stage.theme.muted))
+    if source is None:
+        x, at = label + (-24 if backward else 24), y
+    else:  # where no loop runs upright
+        x = left - stage.around[n].left - 22
+        at = next(py for (_, py), (end, _) in pairwise(way) if end >= x)
+    stage.scene.texts.append(Text(x, at + 11, wire.when, SMALL, stage.theme.muted))
 
 
 def _tell_last(stage: RolledStage, state: int, step: Step, y: float) -> None:

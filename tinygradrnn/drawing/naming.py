@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.contract import Unit, computes, module_of
+from tinygradrnn.drawing.owners import find_layers, module_name, weight_names
 from tinygradrnn.drawing.reading import Reading, Slot
-from tinygradrnn.drawing.records import Kind
+from tinygradrnn.drawing.records import Kind, Layer
 from tinygradrnn.drawing.text import at_step, clean, pretty
 from tinygradrnn.recording import Node
 
@@ -33,51 +35,67 @@ class Naming:
 
     def __init__(self, reading: Reading, timed: bool, rolled: bool = False) -> None:
         self.reading, self.timed, self.rolled = reading, timed, rolled
-        self.weights = self._weight_names()
+        self.layers = find_layers(reading)
+        self.weights = weight_names(reading, self.layers)
         self.states = self._state_names()
         self.initial = self._find_initial()
 
     def state(self, node: Node) -> str:
         """A state at the time step of the node that computes it."""
-        step = self._index(node.timestep, node.timestep)
-        name = labels.name_of(node, step)
-        return name or at_step(self.states[self.reading.slot[node]], step or 0)
+        slot = self.reading.state(node)
+        name = clean(node.name or "", 24) or (self.states[slot] if slot else "s")
+        return at_step(name, self._index(node.timestep, node.timestep) or 0)
 
     def look(self, unit: Unit) -> tuple[Kind, tuple[str, ...]]:
         """What kind of box a unit is, and what is written in it."""
         node = unit.result
         name = self._name(unit)
         if unit.what == "cell":
-            return "cell", (cell_name(node) + self._arrow(unit),)
+            return "cell", (cell_name(node) + self._arrow(unit), *ticks(unit))
         alike = len({inner.op for inner in unit.nodes}) == 1
         if unit.what in ("module", "loss") and not alike:
             names = [name for name in module_of(node) if name != "module"]
             last = not self.reading.readers[node]
             loose = "loss" if last else f"{len(unit.nodes)} operations"
-            return "cell", (clean(names[-1], 24) if names else loose,)
+            own = [labels.operation(n) for n in unit.nodes if not n.is_leaf]
+            weights = any(n.op == "parameter" for inner in unit.nodes for n in inner.inputs)
+            if unit.what == "module" and len(own) == 2 and not weights:
+                return "cell", (" → ".join(own),)
+            return "cell", (module_name(names[-1]) if names else loose,)
         if unit.what == "sum":
             return "op", ("Σ",)
+        if unit.what == "choice":
+            return "choice", (f"{node.label} {labels.RUNNING}",)
         if node.is_leaf:
             return self._look_of_leaf(node, name)
         if node in self.initial:
             return "state", (labels.initial(node, self.initial[node]),)
         if unit.what == "affine":
             here = unit.step.label if unit.step is not None else None
-            return "affine", (labels.formula(unit.nodes, partial(self._term, here=here)),)
+            return "affine", (labels.formula(unit.nodes, partial(self.term, here=here)),)
         if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
         sign = labels.operation(node)
-        slot = self.reading.slot.get(node)
-        if name and (not (self.timed and slot in self.states) or len(unit.nodes) > 1):
+        if node.op == "concatenate" and self.timed and unit.step is not None and not node.name:
+            joined = self.term(node, unit.step.label)
+            sign = sign if joined == "·" else joined
+        held = self.timed and self.reading.state(node) is not None
+        if name and (not held or len(unit.nodes) > 1):
             return "gate", (f"{sign}  {name}",)
         return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
 
     def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
         if node in self.initial:
-            return "state", (labels.initial(node, self.initial[node]),)
+            made = None if self.rolled else self.reading.stands_in.get(node)
+            return "state", (labels.initial(node, self.initial[node], made),)
         if node.op == "parameter":
-            return "weight", (pretty(self.weights[node]),)
-        return "input", (name or labels.unnamed(node),)
+            frozen = "" if node.requires_grad else " (frozen)"
+            return "weight", (self.weights[node] + frozen,)
+        if node in self.weights:
+            return "mask", (self.weights[node],)
+        return "mask" if (node.name or "").endswith(labels.MASK) else "input", (
+            name or labels.unnamed(node),
+        )
 
     def _name(self, unit: Unit) -> str:
         """The name of a unit's result, with its time step, or with the first and the last."""
@@ -92,10 +110,8 @@ class Naming:
 
     def _arrow(self, unit: Unit) -> str:
         """Which way a layer runs, where there are both."""
-        ways = self.reading.states
-        if len(set(ways.values())) < 2:
-            return ""
-        return " ←" if any(slot[0] == unit.group and ways[slot] for slot in ways) else " →"
+        layer = self.layers.get(-1 if unit.group is None else unit.group)
+        return f" {layer.arrow}" if layer is not None and layer.arrow else ""
 
     def _index(self, step: int | None, here: int | None) -> int | str | None:
         """The number of a step; in a rolled picture t, or how far it is from t."""
@@ -103,37 +119,49 @@ class Naming:
             return step
         return index_from_t(step - here)
 
-    def _term(self, node: Node, here: int | None) -> str:
-        """What a value is called in a formula of a step."""
+    def term(self, node: Node, here: int | None = None) -> str:
+        """What a value is called in a formula; ``here`` is the step that the formula is of."""
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
         if node in self.initial:
             if self.rolled:
                 return self._one_before(node)
             return labels.initial(node, self.initial[node]).removesuffix(" = 0")
-        return labels.name_of(node, self._index(node.timestep, here)) or "·"
+        if node.name:
+            return "mask" if node.name.endswith(labels.MASK) else self._directed(node, here)
+        between = {"multiply": " × ", "concatenate": " ; "}.get(node.op)
+        parts = [self.term(source, here) for source in node.inputs[:4]] if between else []
+        if between is None or "·" in parts or len(node.inputs) > 3:
+            return "·"
+        start, end = "()" if between == " × " else "[]"
+        return f"{start}{between.join(parts)}{end}"
 
     def _one_before(self, start: Node) -> str:
         """What an initial state stands in for: the state one step before step t."""
         reading = self.reading
         uses = [(reading.slot.get(reader), at) for reader, at in reading.readers[start]]
         slot = next(reading.carried[s, at] for s, at in uses if s and (s, at) in reading.carried)
-        return at_step(self.states[slot], index_from_t(1 if reading.states[slot] else -1))
+        layer = self.layers.get(slot[0])
+        arrow = layer.arrow if layer is not None else ""
+        away = 1 if reading.states[slot] else -1
+        return at_step(self.states[slot] + arrow, index_from_t(away))
 
-    def _weight_names(self) -> dict[Node, str]:
-        """Of every parameter; equal ones are numbered, in the order of the layers."""
-        leaves = [n for n in self.reading.nodes if n.op == "parameter"]
-        names = [clean((n.name or "W").rpartition(".")[2], 20) for n in leaves]
-        return {
-            leaf: name if names.count(name) == 1 else f"{name} ({names[: k + 1].count(name)})"
-            for k, (leaf, name) in enumerate(zip(leaves, names, strict=True))
-        }
+    def _directed(self, node: Node, here: int | None) -> str:
+        """A name with its step; h→₃ and h←₃ where a layer has two directions."""
+        layer = self.layers.get(self.reading.group.get(node, -1))
+        name = clean(node.name or "", 24)
+        state = layer is not None and layer.arrow and self.reading.state(node) is not None
+        step = self._index(node.timestep, here)
+        if layer is None or not state or step is None:
+            return labels.name_of(node, step)
+        return at_step(f"{name}{layer.arrow}", step)
 
     def _state_names(self) -> dict[Slot, str]:
         """The names that the programs gives to states, in whichever step."""
         found: dict[Slot, str] = {}
-        for node, slot in self.reading.slot.items():
-            if slot in self.reading.states and node.name:
+        for node in self.reading.slot:
+            slot = self.reading.state(node)
+            if slot is not None and node.name:
                 found.setdefault(slot, clean(node.name, 24))
         return {slot: found.get(slot, "s") for slot in self.reading.states}
 
@@ -153,12 +181,39 @@ def index_from_t(away: int) -> str:
     return f"t{away:+d}" if away else "t"
 
 
+def ticks(unit: Unit) -> list[str]:
+    """``blocks 1, 2 tick``, ``block 3 holds``: what the names inside a clockwork cell say.
+
+    Of a whole layer ``block 3 ticks at 2 of 8 steps``.
+    """
+    found: dict[str, dict[str, set[int | None]]] = {"ticks": {}, "holds": {}}
+    for node in unit.nodes:
+        for value in (*node.inputs, node):
+            block = re.fullmatch(r"block (\d+) (ticks|holds)", value.name or "")
+            if block is not None:
+                found[block[2]].setdefault(block[1], set()).add(node.timestep)
+    steps = {node.timestep for node in unit.nodes}
+    if len(steps) > 1:
+        counts = sorted(found["ticks"].items(), key=lambda item: int(item[0]))
+        return [f"block {block} ticks at {len(at)} of {len(steps)} steps" for block, at in counts]
+    lines = []
+    for verb, blocks in found.items():
+        numbers = ", ".join(sorted(blocks, key=int))
+        if len(blocks) == 1:
+            lines.append(f"block {numbers} {verb}")
+        elif blocks:
+            lines.append(f"blocks {numbers} {verb[:-1]}")
+    return lines
+
+
 def title(reading: Reading, level: str, rolled: bool = False) -> str:
     """``Bidirectional LSTM · op level · T = 3``; of layers that follow in time ``A → B``."""
     phases: dict[int, dict[int, Node]] = {}
     for node, group in reading.group.items():
         phases.setdefault(reading.step[node].phase, {}).setdefault(group, node)
-    found = " → ".join(_describe(reading, groups) for groups in phases.values())
+    layers = find_layers(reading)
+    found = " → ".join(_describe(layers, groups) for groups in phases.values())
+    found = found[:1].upper() + found[1:]
     counts: dict[int, int] = {}
     for step in reading.steps:
         counts[step.phase] = counts.get(step.phase, 0) + 1
@@ -168,20 +223,30 @@ def title(reading: Reading, level: str, rolled: bool = False) -> str:
     return " · ".join(parts)
 
 
-def _describe(reading: Reading, groups: dict[int, Node]) -> str:
+def _describe(layers: dict[int, Layer], groups: dict[int, Node]) -> str:
     """``2-layer bidirectional LSTM``."""
-    names = dict.fromkeys(cell_name(node) for node in groups.values())
-    ways = {back for slot, back in reading.states.items() if slot[0] in groups}
-    layers = len(groups) // 2 if len(ways) == 2 else len(groups)
+    names = dict.fromkeys(cell_title(node) for node in groups.values())
+    own = [layers[group] for group in groups]
     title = " + ".join(names)
-    if len(ways) == 2:
+    if own[0].arrow:
         title = f"bidirectional {title}"
-    if layers > 1 and len(names) == 1:
-        title = f"{layers}-layer {title}"
-    return title[:1].upper() + title[1:]
+    count = max(layer.number for layer in own)
+    if count and len(names) == 1:
+        title = f"{count}-layer {title}"
+    if own[0].phase_name and not own[0].phase_name.startswith("phase "):
+        title = f"{own[0].phase_name}: {title}"
+    return title
 
 
 def cell_name(node: Node) -> str:
     """``LSTM`` for what an LSTMCell recorded."""
     assert node.cell is not None
-    return clean(node.cell[-1].removesuffix("Cell") or node.cell[-1], 24)
+    name, _, _ = node.cell[-1].partition(" ")
+    return clean(name.removesuffix("Cell") or name, 24)
+
+
+def cell_title(node: Node) -> str:
+    """``LSTM with peepholes``: the name with the options that the cell tells of."""
+    assert node.cell is not None
+    _, _, options = node.cell[-1].removesuffix(" ←").partition(" (")
+    return cell_name(node) + (f" ({clean(options[:-1], 60)})" if options else "")

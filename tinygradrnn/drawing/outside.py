@@ -190,4 +190,5 @@ def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:
         return Style(look.lanes[wire.value].line, look.lane(wire.term), "lane", wire.partial)
     if wire.source in look.weight_colour:
         return Style(look.weight_colour[wire.source], look.tap(wire.term), "tap")
-    return Style(look.theme.wire, 1.4 if entering else 1.1, dashed=wire.partial)
+    plain = 1.4 if entering else 1.1
+    return Style(look.theme.wire, look.flow(wire.term, plain), dashed=wire.partial)

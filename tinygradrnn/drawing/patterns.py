@@ -105,8 +105,14 @@ class Patterns:
         return {
             head
             for head in set(self.head.values())
-            if any(self.stands_in(node) for node in self.rows[head])
+            for node in self.rows[head]
+            if self.stands_in(node) or any(map(self.is_computed_later, node.inputs))
         }
+
+    def is_computed_later(self, start: Node) -> bool:
+        """Whether an initial value is what other steps compute from a state: 0.9 s₀, say."""
+        maker = self.reading.stands_in.get(start)
+        return maker is not None and maker in self.reading.step
 
     def check(self) -> None:
         """Refuse steps that have less in common than not."""

@@ -39,6 +39,7 @@ def draw(
     rolled: bool = False,
     values: bool = False,
     gradients: bool = False,
+    backward: bool = False,
     steps: int | Iterable[int] | None = None,
     theme: str = "light",
 ) -> Drawing:
@@ -61,6 +62,11 @@ def draw(
         On every state edge and every tap the size (Euclidean norm) of the gradient that comes back
         there, as a number and as thickness on a logarithmic scale; "—" where none does. Runs the
         backward walk of its own, the target must be a single number.
+    backward : bool
+        Also the backward graph, as its walk is recorded: below the forward graph its mirror image,
+        below every box its gradient with its size, and for every weight the terms of the time
+        steps, which a rail sums. Each box stands for all operations of the backward graph that come
+        from its operations; its tooltip lists them. The target must be a single number.
     steps : int or iterable of int, optional
         How many time steps to show, or which besides the first and the last. The others are folded
         into a box that says how many. Without: all of up to a dozen, else the first and last few.
@@ -74,7 +80,7 @@ def draw(
     Raises
     ------
     StaleGraphError
-        With ``gradients``: if a parameter changed after the graph was recorded.
+        With ``gradients`` or ``backward``: if a parameter changed after the graph was recorded.
     ValueError
         With ``rolled``: if no one time step can stand for all of them.
 
@@ -87,8 +93,21 @@ def draw(
             raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, accepted))}")
     graph = _graph(target)
     if rolled:
+        if backward:
+            raise ValueError(
+                "backward: the backward graph is drawn step by step, a rolled picture has one step "
+                "for all; leave backward or rolled out"
+            )
         return _rolled(graph, level, values, gradients, steps, THEMES[theme])
-    shown = partial(build, graph, level=level, values=values, gradients=gradients, steps=steps)
+    shown = partial(
+        build,
+        graph,
+        level=level,
+        values=values,
+        gradients=gradients,
+        backward=backward,
+        steps=steps,
+    )
     diagram = shown()
     if not fits_time_axis(diagram, THEMES[theme]):
         diagram = shown(timed=False)

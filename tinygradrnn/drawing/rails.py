@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tinygradrnn.drawing.folds import tap_folds
 from tinygradrnn.drawing.frames import Branch
-from tinygradrnn.drawing.look import NUMBER
+from tinygradrnn.drawing.look import NUMBER, is_dashed
 from tinygradrnn.drawing.records import Wire, joint
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import Stage
@@ -15,30 +18,39 @@ def draw_rails(stage: Stage) -> None:
     """Every rail, with its box at the left end."""
     for n, template in enumerate(stage.templates):
         for r in range(len(template.rails)):
-            _draw_rail(stage, n, r)
+            draw_rail(stage, n, r)
 
 
-def _draw_rail(stage: Stage, n: int, r: int) -> None:
+def draw_rail(stage: Stage, n: int, r: int) -> None:
+    """One rail of one phase."""
     template, scene = stage.templates[n], stage.scene
     box = template.rails[r]
     y = stage.placed[n].rails[r] + stage.place[template.steps[0]][2]
     stage.drawn.add(box)
-    at = stage.draw_origin(box, stage.label_x[n], y, stage.label_width[n])
+    at = stage.draw_label(box, n, y)
     weight = box in stage.look.weight_colour
-    total = stage.diagram.boxes[box].total
+    total, dashed = stage.diagram.boxes[box].total, is_dashed(stage.diagram.boxes[box])
     colour = stage.look.weight_colour.get(box, stage.theme.wire)
-    thick = stage.look.rail(total) if weight else 1.4
     steps = set(template.steps)
+    terms = joint(wire.term for wire in stage.diagram.wires_from[box])
+    thick = stage.look.rail(total) if weight else stage.look.flow(terms, 1.4)
     taps = [
         dot
         for wire in stage.diagram.wires_from[box]
         if wire.state is None and stage.step_of(wire.targets[0]) in steps
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
-    for dot in sorted(taps, key=lambda dot: scene.dots[~dot].x):
-        points = ((stage.right_end(at), y), (scene.dots[~dot].x, y))
-        scene.lines.append(Line(points, at, dot, colour, thick, "rail", stage.tooltip(box)))
-        at = dot
+    folded = dict(tap_folds(stage, n, r, Style(colour, thick), y))
+    for stop in sorted([*taps, *folded], key=stage.sides):
+        points = ((stage.sides(at)[1], y), (stage.sides(stop)[0], y))
+        if stop in folded:
+            line = folded[stop].line
+            own = len(scene.lines) if line is None else line
+            scene.texts.append(replace(folded[stop], line=own))
+        scene.lines.append(
+            Line(points, at, stop, colour, thick, "rail", stage.tooltip(box), dashed=dashed)
+        )
+        at = stop
     shown = stage.rail_text(box)
     if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
@@ -66,6 +78,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
     net = template.net_of["rail", wire.source]
     terms = stage.served(template, wire, net)
     ends = {p: stage.shape[t] for t, p in zip(wire.targets, terms, strict=True)}
+    dashed = is_dashed(stage.diagram.boxes[wire.source])
 
     def size(branch: Branch) -> float | None:
         here = [s for s in branch.sinks if s in terms]
@@ -73,8 +86,8 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
 
     def style(branch: Branch) -> Style:
         if weight:
-            return Style(colour, stage.look.tap(size(branch)), "tap")
-        return Style(colour, 1.1)
+            return Style(colour, stage.look.tap(size(branch)), "tap", dashed)
+        return Style(colour, stage.look.flow(size(branch)), dashed=dashed)
 
     dots = []
     for root in placed.nets[net]:
@@ -83,7 +96,7 @@ def _draw_taps(stage: Stage, r: int, wire: Wire, colour: str, weight: bool) -> l
         px, py = root.points[0]
         thick = style(root).width
         dots.append(stage.scene.dot(px + x, py + y, 2.0 + thick / 2, colour))
-        if weight and stage.diagram.gradients:
+        if stage.look.numbered(wire):
             foot = y + 11.0 if placed.rails[r] < 0 else py + y + 13.0
             left = px + x + 4 + thick / 2
             shown = number(size(root))

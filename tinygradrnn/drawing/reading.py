@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.drawing.labels import MASK, RUNNING, host
 from tinygradrnn.drawing.records import Step
 from tinygradrnn.graph import recurrent_layers
 from tinygradrnn.recording import Node
@@ -42,6 +43,12 @@ class Reading:
         The slots that the next step reads; True for a layer that runs backwards in time.
     carried : dict of (Slot, int) to Slot
         Which input of which slot reads a state of another step (or its initial value).
+    held : dict of Node to Slot
+        What hands on a state of another slot: where all sequences run nothing chooses between
+        old and new, and what the other steps choose from is the state itself.
+    stands_in : dict of Node to Node
+        A leaf that was computed from an initial state and nothing else, which is not recorded; with
+        what computes its like in the other steps.
     steps : list of Step
         In time order.
     same : dict of Node to Node
@@ -61,18 +68,27 @@ class Reading:
         self.slot: dict[Node, Slot] = {}
         self.states: dict[Slot, bool] = {}
         self.carried: dict[tuple[Slot, int], Slot] = {}
+        self.held: dict[Node, Slot] = {}
+        self.stands_in: dict[Node, Node] = {}
+        self.same: dict[Node, Node] = {}
         self.regular = True
         self._name_slots()
         self._find_states()
-        self._adopt()
+        self._find_stand_ins()
         self._find_single_states()
+        self._adopt()
         first = {slot: node.order for node, slot in reversed(self.slot.items())}
         self.states = {
             slot: self.states[slot] for slot in sorted(self.states, key=first.__getitem__)
         }
         self.step = self._phases()
         self.steps = sorted(set(self.step.values()))
-        self.same = self._find_same()
+        self.same = {**self._find_same(), **self.same}
+
+    def state(self, node: Node) -> Slot | None:
+        """The slot of the state that a node computes, if it does."""
+        slot = self.held.get(node, self.slot.get(node))
+        return slot if slot in self.states else None
 
     # ---------------------------------------------------------------- slots
 
@@ -101,28 +117,100 @@ class Reading:
     # ---------------------------------------------------------------- states
 
     def _find_states(self) -> None:
+        sources: dict[tuple[Slot, int], dict[Slot, list[Node]]] = {}
+        backward: dict[Slot, bool] = {}
         for node, label in self.label.items():
             for position, source in enumerate(node.inputs):
                 before = self.label.get(source, label)
                 if before == label or self.group.get(source) != self.group.get(node):
                     continue
-                slot, backward = self.slot[source], before > label
+                slot = self.slot[source]
                 self.regular &= abs(before - label) == 1
-                self.regular &= self.states.setdefault(slot, backward) == backward
-                self.regular &= self.carried.setdefault((self.slot[node], position), slot) == slot
+                self.regular &= backward.setdefault(slot, before > label) == (before > label)
+                use = (self.slot[node], position)
+                sources.setdefault(use, {}).setdefault(slot, []).append(source)
+        taken = {(slot, self.label[node]) for node, slot in self.slot.items()}
+        for use, found in sources.items():
+            last = max(found, key=lambda slot: slot[1] if len(slot) == 2 else -1)
+            self.states[last] = backward[last]
+            self.carried[use] = last
+            for slot, nodes in found.items():
+                if slot != last:
+                    self.regular &= backward[slot] == backward[last]
+                    self.regular &= not any((last, self.label[node]) in taken for node in nodes)
+                    self.held.update(dict.fromkeys(nodes, last))
+        self.regular &= self.states.keys().isdisjoint(self.slot[node] for node in self.held)
+
+    def _find_stand_ins(self) -> None:
+        """Put what is computed from an initial state alone where that state is."""
+        like = {slot: node for node, slot in self.slot.items() if not node.is_leaf}
+        ends: dict[int | None, list[int]] = {}
+        for node, label in self.label.items():
+            ends.setdefault(self.group.get(node), []).append(label)
+        first = {group: (min(labels), max(labels)) for group, labels in ends.items()}
+        readers = {slot for slot, _ in self.carried}
+        starts: dict[Slot, Node] = {}
+        for node, slot in self.slot.items():
+            for position, source in enumerate(node.inputs if slot in readers else ()):
+                if (slot, position) in self.carried and source not in self.label:
+                    starts.setdefault(self.carried[slot, position], source)
+        for node in [n for n in self.label if n.op == "input"]:
+            uses = [(self.slot[r], k) for r, k in self.readers[node] if r in self.slot]
+            makers = [like[slot].inputs[k] for slot, k in uses if slot in like]
+            others = [maker for maker in makers if maker is not node]
+            states = {self._only_state(maker) for maker in others}
+            if not others and node.name is None and not host(node).any():
+                states = {s for s in self.states if s[0] == self.group.get(node)}
+            if len(states) != 1 or len(uses) < len(self.readers[node]):
+                continue
+            state = states.pop()
+            if state is None or self.label[node] != first[state[0]][self.states[state]]:
+                continue
+            start = starts.setdefault(state, node)
+            if start is not node:
+                if not alike(start, node):
+                    continue
+                self.same[node] = start
+            self.stands_in[node] = (others or makers)[0]
+            self.carried.update(dict.fromkeys(uses, state))
+            del self.label[node], self.slot[node]
+            self.group.pop(node, None)
+
+    def _only_state(self, node: Node) -> Slot | None:
+        """The one state of another step that a node is computed from; None if there is more."""
+        label = self.label.get(node)
+        found: set[Slot | None] = set()
+        waiting = [node] if label is not None and not node.is_leaf else []
+        while waiting and None not in found:
+            node = waiting.pop()
+            for position, source in enumerate(node.inputs):
+                there = self.label.get(source)
+                if there is not None and there != label:
+                    found.add(self.carried.get((self.slot[node], position)))
+                elif source.is_leaf or there is None:
+                    free = source.op == "constant" or there is None
+                    found |= set() if free and not source.requires_grad else {None}
+                else:
+                    waiting.append(source)
+        return found.pop() if len(found) == 1 else None
 
     def _find_single_states(self) -> None:
-        """Where there is one step only: an initial value bears the name of the state."""
-        if len(set(self.label.values())) != 1:
-            return
-        named = {(self.group.get(n), n.name): n for n in self.label if n.name and not n.is_leaf}
-        for node in self.nodes:
+        """Where a layer has one step only: an initial value bears the name of the state."""
+        steps: dict[int | None, set[int]] = {}
+        for node, label in self.label.items():
+            steps.setdefault(self.group.get(node), set()).add(label)
+        whole = len(set(self.label.values())) == 1
+        single = {g for g, labels in steps.items() if whole or (g is not None and len(labels) == 1)}
+        made = [n for n in self.label if n.name and not n.is_leaf and self.group.get(n) in single]
+        named = {(self.group.get(n), n.name): n for n in made}
+        for node in self.nodes if made else ():
             if node in self.label or not node.name or node.op == "parameter":
                 continue
             for reader, position in self.readers[node]:
                 new = named.get((self.group.get(reader), node.name))
                 if reader in self.label and new is not None and reader is not new:
-                    self.states[self.slot[new]] = False
+                    back = new.cell is not None and new.cell[-1].endswith("←")
+                    self.states[self.slot[new]] = back
                     self.carried[self.slot[reader], position] = self.slot[new]
 
     def _adopt(self) -> None:
@@ -164,13 +252,17 @@ class Reading:
         for node, step in self.step.items():
             if node.op == "getitem" and not any(s in self.step for s in node.inputs):
                 what: object = (node.inputs, repr(node.settings.get("index")))
-            elif node.op == "input" and isinstance(node.value, np.ndarray) and node.value.size:
-                data = node.value.__array_interface__
-                what = (data["data"], data["strides"], data["shape"], data["typestr"])
+            elif (
+                node.op == "input"
+                and not (node.name or "").endswith((RUNNING, MASK))
+                and isinstance(node.value, np.ndarray)
+                and node.value.size
+            ):
+                what = node.shape if node.name else node.value.__array_interface__["data"]
             else:
                 continue
             other = first.setdefault((step, node.name, what), node)
-            if other is not node:
+            if other is not node and (not node.is_leaf or np.array_equal(other.value, node.value)):
                 found[node] = other
         return found
 
@@ -202,6 +294,11 @@ class Reading:
             node: steps.setdefault((phase[node], label), Step(phase[node], label))
             for node, label in self.label.items()
         }
+
+
+def alike(one: Node, other: Node) -> bool:
+    """Whether two leaves may be drawn as one: both are nothing but zeros."""
+    return not (np.any(host(one)) or np.any(host(other)))
 
 
 def _match(group: int | None, own: Families, longest: Families) -> list[Slot]:

@@ -10,14 +10,20 @@ import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tinygradrnn.drawing.twins import Share, Twin
 
 Kind = Literal[
-    "op", "function", "gate", "affine", "cell", "state", "input", "weight", "output", "fold", "rest"
-]
-"""op: a sign in a circle; function: an operation with a name; gate: a named one; affine: products
+    "op", "function", "choice", "gate", "affine", "cell", "state", "input", "weight", "mask",
+    "output", "fold", "rest", "pass",
+]  # fmt: skip
+"""op: a sign in a circle; function: an operation with a name; choice: between the new state and the
+old one of a sequence that has ended; gate: a named one; affine: products
 with weights and their sum; cell: a whole cell, layer or module; state: what is handed to the next
-step; weight: a parameter; fold: time steps that are not shown; rest: operations that are not."""
+step; weight: a parameter; mask: of a dropout; fold: time steps that are not shown; rest: operations
+that are not; pass: nothing, where the other steps have an operation."""
 
 
 EVERY = "every t"
@@ -50,6 +56,10 @@ class Box:
         Of a weight: the size of the whole gradient.
     dashed : bool
         In a rolled picture: whether some steps do without it.
+    frozen : bool
+        Whether it is a weight that is not trained, or a product with one.
+    twin : Twin or None
+        The box of its gradient, where the backward graph is shown and one flows.
     """
 
     kind: Kind
@@ -60,6 +70,8 @@ class Box:
     tooltip: str
     total: float | None = None
     dashed: bool = False
+    frozen: bool = False
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +91,14 @@ class Wire:
         The size of the gradient that the targets together send back; None if none is sent.
     terms : tuple of float or None
         Those of the targets, one by one.
+    folded : int
+        From or to a fold, other than a state: how many steps it stands for.
     when : str
         In a rolled picture, of a wire into or out of the steps: at which of them. Empty elsewhere.
     uses : int
         In a rolled picture, of a wire into the steps: how often it is read in all of them.
+    share : Share or None
+        Of a weight into a step, where the backward graph is shown: how its term is computed.
     """
 
     source: int
@@ -91,8 +107,10 @@ class Wire:
     value: int | None = None
     term: float | None = None
     terms: tuple[float | None, ...] = ()
+    folded: int = 0
     when: str = ""
     uses: int = 0
+    share: Share | None = None
 
     @property
     def partial(self) -> bool:
@@ -106,6 +124,38 @@ class StateName(NamedTuple):
     name: str
     slot: Hashable
     backward: bool
+
+
+class Layer(NamedTuple):
+    """A recurrent layer: the number that its boxes have, and what tells it from others.
+
+    ``number`` is 0 for one alone; ``arrow`` is empty where all layers run the same way.
+    """
+
+    group: int
+    phase: int
+    phase_name: str
+    number: int
+    arrow: str
+
+    @property
+    def name(self) -> str:
+        """Its name among the layers of its phase: ``layer 2 ←``, ``backward ←``."""
+        word = {"": "", "→": "forward", "←": "backward"}[self.arrow]
+        return f"{f'layer {self.number}' if self.number else word} {self.arrow}".strip()
+
+    @property
+    def whole(self) -> str:
+        """Both names: ``decoder layer 2``."""
+        return " ".join(filter(None, (self.phase_name, self.name)))
+
+
+class Running(NamedTuple):
+    """How many of the sequences of a batch have not ended at a step, and which (from 1)."""
+
+    step: Step
+    batch: int
+    sequences: tuple[int, ...]
 
 
 class Fold(NamedTuple):
@@ -164,8 +214,14 @@ class Diagram:
         Those shown, in time order.
     folds : tuple of Fold
     states : tuple of StateName
+    layers : tuple of Layer
+        The recurrent ones, in the order in which they are computed.
+    running : tuple of Running
+        Where sequences of a batch end at different steps.
     gradients : bool
         Whether sizes of gradients are to be shown.
+    backward : bool
+        Whether the backward graph is to be shown.
     notes : tuple of str
         Further lines for the legend.
     shows : tuple of Shown
@@ -181,7 +237,10 @@ class Diagram:
     steps: tuple[Step, ...] = ()
     folds: tuple[Fold, ...] = ()
     states: tuple[StateName, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    running: tuple[Running, ...] = ()
     gradients: bool = False
+    backward: bool = False
     notes: tuple[str, ...] = field(default=())
     shows: tuple[Shown, ...] = field(default=(), compare=False, repr=False)
     rolls: tuple[Roll, ...] = ()

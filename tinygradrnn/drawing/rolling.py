@@ -159,6 +159,7 @@ class _Merger:
             boxes=tuple(self.boxes),
             wires=tuple(bundle.wire() for bundle in self.wires),
             steps=steps,
+            running=(),
             notes=(*self.old.notes, *notes),
             shows=(),
             rolls=tuple(
@@ -196,7 +197,8 @@ class _Merger:
         for k, box in enumerate(self.old.boxes):
             if box.step is not None and k not in self.dropped:
                 key = (box.step.phase, box.slot)
-                have[key].add(box.step)
+                if box.kind != "pass":
+                    have[key].add(box.step)
                 if key not in best or box.step in chosen:
                     best[key] = k
         first = min(best.values())
@@ -275,10 +277,14 @@ class _Merger:
         bundle = self._bundle(source, wire, state, kind)
         seen: Counter[int] = Counter()
         for target, terms in zip(wire.targets, uses, strict=True):
-            if target not in self.dropped:
+            if target not in self.dropped and not self._is_computed_later(terms):
                 own = self.new[target]
                 bundle.add(own, seen[own], self._in_all_steps(terms))
                 seen[own] += 1
+
+    def _is_computed_later(self, terms: Sequence[Term]) -> bool:
+        read = (node.inputs[at] for node, at in terms if at is not None)
+        return any(map(self.patterns.is_computed_later, read))
 
     def _in_all_steps(self, terms: Sequence[Term]) -> list[Term]:
         likes = self.patterns.likes
@@ -369,9 +375,8 @@ def _state_nodes(
 ) -> dict[tuple[int, int], dict[int, Node]]:
     """For each phase and state the node of every step, and the initial one, by label."""
     found: dict[tuple[int, int], dict[int, Node]] = {key: {} for key in sorted(merged.entries)}
-    for node, slot in builder.reading.slot.items():
-        state = builder.state_number.get(slot)
-        step = builder.reading.step[node]
+    for node, step in builder.reading.step.items():
+        state = builder.state_number.get(builder.reading.state(node))
         if state is not None and (step.phase, state) in found:
             found[step.phase, state][step.label] = node
     for (phase, slot), start in builder.starts.items():

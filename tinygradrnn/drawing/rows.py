@@ -20,12 +20,13 @@ class Lane:
     """Items that share a row, in the direction of time.
 
     ``state`` is the item at its end, which the state leaves from; a lane is broken where the way
-    to it leaves the row.
+    to it leaves the row, which comes back at the first item of ``end``.
     """
 
     items: tuple[int, ...]
     state: int | None
     broken: bool = False
+    end: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def find_lanes(frame: Frame, flow: Flow) -> list[Lane]:
     for k, state in enumerate(frame.states):
         if state.item in inside and state.item not in found:
             starts = [n for n in frame.readers(Port("entry", k)) if n in inside]
+            starts = [n for n in starts if not frame.items[n].keeps] or starts
             found[state.item] = (k, flow.path(starts, state.item) or starts[:1])
     exits = set(found)
     claimed = set(exits)
@@ -95,18 +97,21 @@ def find_lanes(frame: Frame, flow: Flow) -> list[Lane]:
         way = found[item][1]
         chain: list[int] = []
         whole = item in way
-        for n in way:
+        for n, beyond in zip(way, [*way[1:], None], strict=False):
             if n == item:
                 break
             if n in claimed:
                 whole = False
                 break
             chain.append(n)
-            if len(flow.after[n]) > 1:
+            stays = beyond is not None and frame.items[beyond].keeps
+            if len(flow.after[n]) > 1 and not stays:
                 whole = False
                 break
-        claimed.update(chain)
-        lanes.append(Lane((*chain, item), item, broken=bool(way) and not whole))
+        end = [n for n in way[-2:-1] if frame.items[n].keeps and n not in {*claimed, *chain}]
+        claimed.update(chain, end)
+        broken = bool(way) and not whole
+        lanes.append(Lane((*chain, *end, item), item, broken, (*end, item)))
     for spine in frame.spines:
         chain = [n for n in spine if n in inside and n not in claimed]
         if chain:
@@ -147,7 +152,7 @@ def assign_rows(frame: Frame) -> Rows:
 
 def _solve(flow: Flow, lanes: list[Lane]) -> tuple[dict[int, int], list[Lane], set[int]]:
     """Straight lanes if that is possible; else straight only between the steps."""
-    shorter = [Lane(x.items[-1:], x.state, True) if x.broken else x for x in lanes]
+    shorter = [Lane(x.end, x.state, True, x.end) if x.broken else x for x in lanes]
     bare = [Lane(x.items[-1:], x.state) if x.state is not None else x for x in lanes]
     none = [Lane((n,), x.state) for x in lanes for n in x.items if n == x.state]
     for attempt in (lanes, shorter, bare, none):
@@ -180,8 +185,9 @@ class _Solver:
         low, high = self.head[a], self.head[b]
         if low == high:
             return low, high, 0
-        ends = {lane.state for lane in lanes if lane.broken}
-        if b in ends or (b in down and (a in down or any(a == x.state for x in lanes))):
+        ends = {n for lane in lanes if lane.broken for n in lane.end}
+        held = {n for x in lanes if x.state is not None for n in (x.end if x.broken else x.items)}
+        if b in ends or (b in down and (a in down or a in held)):
             return high, low, 1
         return low, high, 0 if b in down else 1
 

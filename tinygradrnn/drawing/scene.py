@@ -11,8 +11,8 @@ from typing import Literal
 from tinygradrnn.drawing.frames import Point
 from tinygradrnn.drawing.theme import Theme
 
-Over = Literal["rail", "flow", "tap", "lane"]
-ORDER: tuple[Over, ...] = ("rail", "flow", "tap", "lane")
+Over = Literal["rail", "kept", "flow", "tap", "lane"]
+ORDER: tuple[Over, ...] = ("rail", "kept", "flow", "tap", "lane")
 """Which line stays whole where two cross: the later one."""
 
 
@@ -64,6 +64,7 @@ class Line:
     tooltip: str = ""
     arrow: bool = False
     dashed: bool = False
+    dotted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ RAIL_LABEL = 16.0  # half the box at the end of a rail, and some room
 BESIDE_LANE = 13.0  # half the box at the end of a lane
 BETWEEN_PORTS = 17.0
 BETWEEN_LANES = 15.0  # half of it: there is a line between each two
+BUS_LABEL = 9.0
 BESIDE_SPAN = 22.0
 MARGIN = 16.0
-NUMBER_HEIGHT = 18.0
 WIRE = -1
 
 
@@ -63,14 +63,28 @@ class Spacing:
             for y in range(bottom, top + 1):
                 found[y][left] = Occupant(left, right, pad, pad, n)
         for k, parts in self.paths.items():
-            room = self.frame.nets[k].room
+            net = self.frame.nets[k]
             for _, path in parts:
+                feet = self._feet(k, path[0][1])
                 for (x1, y1), (x2, y2) in pairwise(path):
                     if x1 == x2:
                         for y in (y1, y2):
-                            wide = room if y in (self.grid.foot, path[0][1]) else 0.0
-                            found[y].setdefault(x1, Occupant(x1, x1, 0.0, wide, WIRE))
+                            before, after = (net.ahead, net.room) if y in feet else (0.0, 0.0)
+                            after = max(after, net.head) if y == self.grid.top else after
+                            found[y].setdefault(x1, Occupant(x1, x1, before, after, WIRE))
         return {y: [row[x] for x in sorted(row)] for y, row in found.items()}
+
+    def _feet(self, k: int, start: int) -> set[int]:
+        """The lines at which room is kept for a net: its rail, and those above for its layer."""
+        found, source = {self.grid.foot, start}, self.frame.nets[k].source
+        if isinstance(source, Port) and source.kind == "rail":
+            below = self.frame.rails
+            found |= {
+                line
+                for line, group in zip(self.grid.rail, below, strict=True)
+                if group == below[source.number] and line > start
+            }
+        return found
 
     def _across(self) -> dict[int, float]:
         constraints: list[tuple[int, int, float]] = []
@@ -89,7 +103,7 @@ class Spacing:
                 constraints.append((left, right, item.width - 2 * self._pad(n)))
             else:
                 constraints += [(x, x + 1, BETWEEN_PORTS) for x in range(left, right)]
-        constraints.append((left_border, right_border, 2 * MARGIN))
+        constraints.append((left_border, right_border, max(2 * MARGIN, self.frame.least)))
         return _between(constraints)
 
     def _spans(self, n: int) -> bool:
@@ -140,7 +154,8 @@ class Spacing:
         used |= {grid.foot, grid.top}
         lines = sorted(used | set(grid.rail) | set(grid.bus))
         at: dict[int, float] = {}
-        numbered = any(net.room for net in self.frame.nets)
+        foot = max((net.tall for net in self.frame.nets), default=0.0)
+        headed = any(net.head for net in self.frame.nets)
         for low, high in zip([None, *lines], lines, strict=False):
             if low is None:
                 at[high] = 0.0
@@ -150,13 +165,13 @@ class Spacing:
             elif low in grid.rail and high in (*grid.rail, grid.foot):
                 gap = BETWEEN_RAILS
             elif low in grid.rail:
-                gap = half[high] + (NUMBER_HEIGHT + 10 if numbered else BEFORE_ARROW)
+                gap = half[high] + (foot + 10 if foot else BEFORE_ARROW)
             elif high in grid.rail:
                 gap = max(half[low], BESIDE_LANE if low in rows else 0.0) + RAIL_LABEL
             elif high in grid.bus:
-                gap = BETWEEN_RAILS
+                gap = BETWEEN_RAILS + (BUS_LABEL if headed else 0.0)
             elif low == grid.foot:
-                gap = half[high] + MARGIN + (NUMBER_HEIGHT if numbered else 0.0)
+                gap = half[high] + MARGIN + foot
             elif high == grid.top:
                 gap = half[low] + (MARGIN if low in rows else BETWEEN_WIRES)
             elif low in rows and high in rows:

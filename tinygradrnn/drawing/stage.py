@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 from tinygradrnn.drawing.frames import Placed
 from tinygradrnn.drawing.layout import lay_out
-from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.look import BODY, NUMBER, Look
 from tinygradrnn.drawing.outside import Origin, ancestors, make_side, place_side
-from tinygradrnn.drawing.records import Diagram, Step, Wire
+from tinygradrnn.drawing.records import Diagram, Fold, Step, Wire
 from tinygradrnn.drawing.scene import Scene, Text
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
-from tinygradrnn.drawing.text import number
+from tinygradrnn.drawing.text import number, width
 
-GAP, GAP_WITH_NUMBERS = 38.0, 62.0
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
+BESIDE_NAME = 14.0
 ABOVE_LANE = 9.0
 
 
@@ -28,15 +28,17 @@ class Stage:
     place : dict of Step to (int, float, float)
         Phase, and the lower left corner of its frame.
     label_x, label_width : list of float
-        For each phase the middle and the width of the boxes to its left.
+        For each phase the middle and the width of the boxes to its left; ``label_widths`` by kind.
     right : float
         Where the last frame ends.
     shape : dict of int to int
         Box to shape, of the boxes in steps and of folds.
     origins : dict of (Step, int) to Origin
         Where a state leaves a step.
-    bus_dots : dict of (int, Hashable) to list of int
-        By phase and slot the dots at which the steps meet a bus.
+    bus_dots : dict of (int, int) to list of int
+        By phase and bus the dots at which the steps meet it.
+    margin : list of float
+        For each phase the room for the names of its layers.
     late : set of int
         The boxes that follow the steps; ``drawn`` are those that precede them.
     """
@@ -44,20 +46,22 @@ class Stage:
     def __init__(self, diagram: Diagram, look: Look) -> None:
         self.diagram, self.look, self.theme = diagram, look, look.theme
         self.scene = Scene(look.theme)
-        self.gap = GAP_WITH_NUMBERS if diagram.gradients else GAP
+        self.gap = look.gap
         self.late = late_boxes(diagram)
         phases = sorted({step.phase for step in diagram.steps})
         self.templates = [make_template(diagram, look, phase) for phase in phases]
         self.placed = [lay_out(template.frame) for template in self.templates]
         self.shape: dict[int, int] = {}
         self.origins: dict[tuple[Step, int], Origin] = {}
-        self.bus_dots: dict[tuple[int, Hashable], list[int]] = {}
+        self.bus_dots: dict[tuple[int, int], list[int]] = {}
         self.place: dict[Step, tuple[int, float, float]] = {}
         self.fold_x: dict[int, float] = {}
+        self.margin: list[float] = []
         self.label_x: list[float] = []
         self.label_width: list[float] = []
+        self.label_widths: list[dict[str, float]] = []
         self.drawn: set[int] = set()
-        self.right = self._place_columns()
+        self.right = self._place_columns() + look.beyond
 
     # ---------------------------------------------------------------- columns
 
@@ -68,12 +72,10 @@ class Stage:
             folds.setdefault(fold.after, []).append(fold.box)
         x = height = 0.0
         for n, template in enumerate(self.templates):
-            wide = self._label_width(template)
-            self.label_width.append(wide)
-            self.label_x.append(x + wide / 2)
-            if wide:
+            x = self._place_labels(n, x)
+            if self.label_width[n]:
                 numbered = self.diagram.gradients and template.rails
-                x += wide + (max(self.gap, BESIDE_WEIGHT) if numbered else self.gap)
+                x += max(self.gap, BESIDE_WEIGHT) if numbered else self.gap
             if n:
                 height += self._lift(n)
             else:
@@ -91,11 +93,25 @@ class Stage:
             x += wide + self.gap
         return x
 
-    def _label_width(self, template: Template) -> float:
-        """How wide the boxes to the left of a phase are: weights and initial states."""
-        steps = set(template.steps)
+    def _place_labels(self, n: int, x: float) -> float:
+        """The names of layers and the boxes to the left of a phase; returns where these end."""
+        widths: dict[str, float] = {}
+        for k in self._at_left(n):
+            box = self.diagram.boxes[k]
+            widths[box.kind] = max(widths.get(box.kind, 0.0), self.look.size(box)[0])
+        wide = max(widths.values(), default=0.0)
+        self.margin.append(0.0 if n else self._margin(self.templates[n]))
+        x += self.margin[n]
+        self.label_widths.append(widths)
+        self.label_width.append(wide)
+        self.label_x.append(x + wide / 2)
+        return x + wide
+
+    def _at_left(self, n: int) -> set[int]:
+        """The boxes to the left of a phase: weights and initial states."""
+        steps = set(self.templates[n].steps)
         boxes = self.diagram.boxes
-        left = set(template.rails)
+        left = set(self.templates[n].rails)
         for wire in self.diagram.wires:
             if wire.state is None or self.diagram.states[wire.state].backward:
                 continue
@@ -106,7 +122,24 @@ class Stage:
                 and boxes[wire.targets[0]].step in steps
             ):
                 left.add(wire.source)
-        return max((self.look.size(boxes[k])[0] for k in left), default=0.0)
+        return left
+
+    def label_place(self, box: int, n: int) -> tuple[float, float]:
+        """Middle and width of a box to the left of a phase; those of a kind are equally wide."""
+        wide = self.label_widths[n].get(self.diagram.boxes[box].kind, self.label_width[n])
+        return self.label_x[n] + (self.label_width[n] - wide) / 2, wide
+
+    def draw_label(self, box: int, n: int, y: float) -> int:
+        """A box to the left of a phase; all of them end together."""
+        x, wide = self.label_place(box, n)
+        return self.draw_origin(box, x, y, wide)
+
+    def _margin(self, template: Template) -> float:
+        """How wide the names of the layers are. Of a later phase the rails alone bear them."""
+        inside = set(template.groups)
+        names = [layer.name for layer in self.diagram.layers if layer.group in inside]
+        wide = max((width(name, BODY, bold=True) for name in names if name), default=0.0)
+        return wide + BESIDE_NAME if wide else 0.0
 
     def _lift(self, n: int) -> float:
         """How much a phase is lifted so that the lane that leads into it is straight."""
@@ -123,10 +156,6 @@ class Stage:
 
     # ---------------------------------------------------------------- what several parts need
 
-    def step_name(self, step: Step) -> str:
-        """What is written above a step."""
-        return f"t = {step.label}"
-
     def step_of(self, box: int) -> Step | None:
         """The step that a box belongs to."""
         return self.diagram.boxes[box].step
@@ -141,16 +170,21 @@ class Stage:
             return ""
         uses = sum(wire.uses for wire in self.diagram.wires_from[box])
         texts = [f"used × {uses}"] if uses else []
-        if self.diagram.gradients:
+        if self.look.sized:
             texts.append(f"‖Σ‖ {number(self.diagram.boxes[box].total)}")
         return "   ".join(texts)
 
-    def right_end(self, end: int) -> float:
-        """The right border of a shape, or a dot."""
+    def sides(self, end: int) -> tuple[float, float]:
+        """The left and the right border of a shape, or twice that of a dot."""
         if end < 0:
-            return self.scene.dots[~end].x
+            return self.scene.dots[~end].x, self.scene.dots[~end].x
         shape = self.scene.shapes[end]
-        return shape.x + shape.width / 2
+        return shape.x - shape.width / 2, shape.x + shape.width / 2
+
+    def folds(self, n: int) -> list[Fold]:
+        """Those in a phase."""
+        first = self.diagram.steps[0]
+        return [f for f in self.diagram.folds if self.place[f.after or first][0] == n]
 
     def served(self, template: Template, wire: Wire, net: int) -> dict[int, float | None]:
         """Which sinks of its net a wire serves, in the order of its targets, and each term."""
@@ -189,8 +223,15 @@ class Stage:
 
     def number_lane(self, state: int, term: float | None, x: float, y: float, line: int) -> None:
         """The size of a gradient, above a lane, of which this is a line."""
-        if self.diagram.gradients:
+        if self.look.sized and self.look.lane(term):
             above = y + ABOVE_LANE + self.look.lane(term) / 2
             colour = self.look.lanes[state].text
             shown = Text(x, above, number(term), NUMBER, colour, bold=True, line=line)
             self.scene.texts.append(shown)
+
+    def number_riser(self, text: str, dot: int, line: int) -> None:
+        """The size of a gradient, below the dot where a line rises to a bus."""
+        x, y = self.scene.dots[~dot].x + 5, self.scene.dots[~dot].y - 10
+        colour = self.theme.muted
+        shown = Text(x, y, text, NUMBER, colour, bold=True, align="left", line=line)
+        self.scene.texts.append(shown)

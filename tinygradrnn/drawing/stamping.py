@@ -85,6 +85,8 @@ class Stamp:
                 rest[branch.end] = (start, points)
                 continue
             end = self.ends[branch.end] if branch.end is not None else dot(branch.points[-1], style)
+            if branch.end is not None and end < 0:  # a line may end within a place that is empty
+                points = joined(points, ((self.scene.dots[~end].x, self.scene.dots[~end].y),))
             self.scene.lines.append(
                 Line(
                     points,

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from tinygradrnn.drawing.frames import End, Frame, Item, Net, Port, State
-from tinygradrnn.drawing.look import NUMBER, Look
+from tinygradrnn.drawing.look import BODY, NUMBER, Foot, Look
 from tinygradrnn.drawing.records import Box, Diagram, Step, Wire
 from tinygradrnn.drawing.spacing import BETWEEN_LANES
 from tinygradrnn.drawing.text import number, width
@@ -36,8 +36,10 @@ class Template:
         The states of the diagram that run through this phase, in the order of the frame.
     rails : list of int
         The boxes outside of the steps that all steps read.
-    buses : list of Hashable
-        The slots that something outside reads.
+    groups : list of int or None
+        The recurrent layer of each item.
+    buses : dict of Hashable to int
+        The slots that something outside reads, and the number of the line to it.
     """
 
     frame: Frame
@@ -46,19 +48,36 @@ class Template:
     net_of: dict[Role, int]
     states: list[int]
     rails: list[int]
-    buses: list[Hashable]
+    groups: list[int | None]
+    buses: dict[Hashable, int]
 
     def exits(self, diagram: Diagram, wire: Wire) -> Port:
         """Where a wire leaves the step of its source."""
         slot = diagram.boxes[wire.source].slot
         if wire.value is None or (wire.state is None and slot in self.buses):
-            return Port("bus", self.buses.index(slot))
+            return Port("bus", self.buses[slot])
         return Port("exit", self.states.index(wire.value))
+
+
+def step_name(diagram: Diagram, step: Step) -> str:
+    """What is written above a step: ``t = 3 · 2 of 3 run`` where sequences end at different steps.
+
+    In a rolled picture ``step t``, with the number of the loop where there are several.
+    """
+    loops = [roll.step for roll in diagram.rolls]
+    if loops:
+        return f"loop {loops.index(step) + 1}, step t" if len(loops) > 1 else "step t"
+    running = next((found for found in diagram.running if found.step == step), None)
+    if running is None:
+        return f"t = {step.label}"
+    count = len(running.sequences)
+    runs = f"{count} of {running.batch} run" if count else "none runs"
+    return f"t = {step.label} · {runs}"
 
 
 def ports_for(arrivals: int, kind: str) -> int:
     """How many wires must fit side by side below a box; round ones have four sides and no more."""
-    enough = 3 if kind == "op" else 2
+    enough = {"op": 3, "gate": 1}.get(kind, 2)
     return arrivals if arrivals > enough else 1
 
 
@@ -104,7 +123,8 @@ class _Maker:
         self.members = [k for k, box in enumerate(diagram.boxes) if box.step in inside]
         self.inside = set(self.members)
         self.sinks: dict[Role, dict[End | Hashable, int]] = {}
-        self.room: dict[Role, float] = {}
+        self.foot: dict[Role, Foot] = {}
+        self.head: dict[Role, float] = {}
         self.states = self._states()
         self.phase_follows = any(step.phase > phase for step in diagram.steps)
         self.buses = self._buses()
@@ -124,7 +144,8 @@ class _Maker:
             ends = [end for end, count in self.sinks[role].items() for _ in range(count)]
             resolved = tuple(e if isinstance(e, Port) else item_of[e] for e in ends)
             net_of[role] = len(nets)
-            nets.append(Net(self._source(role, item_of), resolved, self.room.get(role, 0.0)))
+            feet, head = self.foot.get(role, Foot()), self.head.get(role, 0.0)
+            nets.append(Net(self._source(role, item_of), resolved, *feet, head))
         below = []
         for rail in self.rails:
             read = [item_of[end] for end in self.sinks["rail", rail] if not isinstance(end, Port)]
@@ -137,9 +158,20 @@ class _Maker:
                 for k in self.states
             ),
             rails=tuple(below),
-            buses=len(self.buses),
+            buses=len(set(self.buses.values())),
+            least=max(width(step_name(self.diagram, step), BODY) for step in self.steps) + 12,
         )
-        return Template(frame, self.steps, item_of, net_of, self.states, self.rails, self.buses)
+        layer = {self.diagram.boxes[k].slot: self.diagram.boxes[k].group for k in self.members}
+        return Template(
+            frame,
+            self.steps,
+            item_of,
+            net_of,
+            self.states,
+            self.rails,
+            [layer[slot] for slot in slots],
+            self.buses,
+        )
 
     # ---------------------------------------------------------------- wires
 
@@ -168,11 +200,9 @@ class _Maker:
             else:
                 raise IrregularError
             self._add(role, [target.slot for target in targets])
-            if role[0] == "rail" and self.diagram.gradients and source.kind == "weight":
-                sizes = [
-                    width(number(term), NUMBER, bold=True) for term in (wire.term, *wire.terms)
-                ]
-                self.room[role] = max(self.room.get(role, 0.0), max(sizes) + 12)
+            if role[0] == "rail":
+                feet = (self.foot.get(role, Foot()), self.look.foot(wire))
+                self.foot[role] = Foot(*map(max, *feet))
         elif wire.source in self.inside:
             self._leave(wire, source)
 
@@ -182,11 +212,19 @@ class _Maker:
         if wire.value is not None and (wire.state is not None or source.slot not in self.buses):
             self._add(("slot", source.slot), [Port("exit", self.states.index(wire.value))])
         else:
-            self._add(("slot", source.slot), [Port("bus", self.buses.index(source.slot))])
+            role: Role = ("slot", source.slot)
+            self._add(role, [Port("bus", self.buses[source.slot])])
+            if self.look.buses_numbered:
+                wide = width(number(wire.term), NUMBER, bold=True)
+                self.head[role] = max(self.head.get(role, 0.0), wide + 8)
 
-    def _buses(self) -> list[Hashable]:
-        """What is read from outside, except for a state that leaves its lane at the last step."""
-        found: dict[Hashable, None] = {}
+    def _buses(self) -> dict[Hashable, int]:
+        """What is read from outside, except for a state that leaves its lane at the last step.
+
+        Slots whose values have the same readers, in different steps, share a line.
+        """
+        targets: dict[Hashable, set[int]] = {}
+        steps: dict[Hashable, set[Step | None]] = {}
         for wire in self.diagram.wires:
             source = self.diagram.boxes[wire.source]
             outside = all(self.diagram.boxes[t].step is None for t in wire.targets)
@@ -195,8 +233,18 @@ class _Maker:
             backward = wire.value is not None and self.diagram.states[wire.value].backward
             last = wire.value is not None and not backward and source.step == self.steps[-1]
             if not last or self.phase_follows:
-                found[source.slot] = None
-        return list(found)
+                targets.setdefault(source.slot, set()).update(wire.targets)
+                steps.setdefault(source.slot, set()).add(source.step)
+        found: dict[Hashable, int] = {}
+        for slot in targets:
+            together = (
+                number
+                for other, number in found.items()
+                if targets[other] == targets[slot]
+                and all(steps[s].isdisjoint(steps[slot]) for s in found if found[s] == number)
+            )
+            found[slot] = next(together, len(set(found.values())))
+        return found
 
     def _add(self, role: Role, ends: Sequence[End | Hashable]) -> None:
         known = self.sinks.setdefault(role, {})
@@ -262,7 +310,8 @@ class _Maker:
         ports = ports_for(arrivals, boxes[0].kind)
         if boxes[0].kind != "cell":
             spans = boxes[0].kind == "affine" or arrivals > MANY
-            return Item(wide, high, group, ports, spans=spans)
+            keeps = any(box.kind == "choice" for box in boxes)
+            return Item(wide, high, group, ports, spans=spans, keeps=keeps)
         states = sum(self.diagram.states[k].slot == slot for k in self.states)
         high += BETWEEN_LANES * 2 * max(states - 1, 0)
         return Item(wide, high, group, max(3, ports), max(states, 1))

@@ -66,6 +66,23 @@ def number(value: float | None) -> str:
     return f"{sign}{float(f'{size:.1e}'):.{1 - power}f}"
 
 
+def folded(steps: int, size: float | str | None = "", joint: bool = False) -> str:
+    """What stands for the taps of folded steps: ``36 terms ‖Σ‖ 0.40``.
+
+    ``joint`` where the terms are gradients of different values: there is no sum, only one long
+    vector.
+    """
+    if isinstance(size, str):
+        return counted(steps, "tap")
+    sign = "‖·‖" if joint else "‖Σ‖"
+    return f"{counted(steps, 'term')} {sign} {number(size)}"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 step``, ``12 steps``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """``2×3``; a single number is ``·``."""
     return "×".join(map(str, shape)) or "·"

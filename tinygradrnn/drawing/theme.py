@@ -28,6 +28,8 @@ class Theme:
     gate: str
     weights: tuple[str, ...]
     lanes: tuple[Lane, ...]
+    gradient: Lane
+    gradient_box: str
 
 
 LIGHT = Theme(
@@ -57,6 +59,8 @@ LIGHT = Theme(
         Lane("#a58bd6", "#5b3fa0"),
         Lane("#5dbb9d", "#0a6a4c"),
     ),
+    gradient=Lane("#c2276b", "#9c1350"),
+    gradient_box="#fdf0f5",
 )
 
 DARK = Theme(
@@ -86,6 +90,8 @@ DARK = Theme(
         Lane("#a58bd6", "#cdbcf2"),
         Lane("#5dbb9d", "#93dcc4"),
     ),
+    gradient=Lane("#f46fa6", "#ffa9cb"),
+    gradient_box="#38222e",
 )
 
 THEMES = {"light": LIGHT, "dark": DARK}

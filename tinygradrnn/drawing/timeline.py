@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from tinygradrnn.drawing.bothways import compose_both_ways, plain
 from tinygradrnn.drawing.ending import draw_ending
+from tinygradrnn.drawing.headings import name_layers, name_phases, name_steps
 from tinygradrnn.drawing.histories import draw_histories
 from tinygradrnn.drawing.inside import draw_steps
 from tinygradrnn.drawing.lanes import draw_lanes
-from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.legend import add_legend
 from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.loops import RolledStage, draw_loops
-from tinygradrnn.drawing.outside import make_side, place_side
 from tinygradrnn.drawing.rails import draw_rails
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.scene import Scene
@@ -33,8 +33,11 @@ def compose(diagram: Diagram, theme: Theme, legend: bool = True) -> Scene:
     Scene
     """
     look = Look(diagram, theme)
-    draw = _rolled if diagram.rolls else _timeline if diagram.steps else _plain
-    scene = draw(diagram, look)
+    if diagram.backward:
+        scene = compose_both_ways(diagram, theme)
+    else:
+        draw = _rolled if diagram.rolls else _timeline if diagram.steps else plain
+        scene = draw(diagram, look)
     if legend:
         add_legend(scene, diagram, look)
     return scene
@@ -46,6 +49,7 @@ def _rolled(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_loops(stage)
     draw_ending(stage)
+    _name(stage)
     draw_histories(stage.scene, diagram, look, stage.right)
     return stage.scene
 
@@ -56,11 +60,11 @@ def _timeline(diagram: Diagram, look: Look) -> Scene:
     draw_rails(stage)
     draw_lanes(stage)
     draw_ending(stage)
+    _name(stage)
     return stage.scene
 
 
-def _plain(diagram: Diagram, look: Look) -> Scene:
-    scene = Scene(look.theme)
-    side = make_side(diagram, look, set(range(len(diagram.boxes))))
-    place_side(scene, diagram, look, side, lay_out(side.frame), 0.0, 0.0)
-    return scene
+def _name(stage: Stage) -> None:
+    name_steps(stage.scene)
+    name_layers(stage)
+    name_phases(stage.scene, stage)

@@ -21,6 +21,8 @@ from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_
 from tinygradrnn.recording import cell_scope, timestep
 from tinygradrnn.tensors import Tensor, as_tensor
 
+DROPPED = "x × mask"  # what pictures call an input that was masked before it was read
+
 
 class RNNOutput:
     """What a recurrent layer returns; unpacks as ``y, state = rnn(x)``.
@@ -129,8 +131,9 @@ class RNN(Module):
         state = self._start(state, batch)
         ys: list[Any] = [None] * steps
         order = range(steps - 1, -1, -1) if backwards else range(steps)
+        variant = getattr(self.cell, "variant", "")
         equations = equations_of(self.cell, backwards)
-        with cell_scope(type(self.cell).__name__, equations):
+        with cell_scope(type(self.cell).__name__, variant, backwards, equations):
             dropped = self._mask(state)
             for t in order:
                 with timestep(t + 1):
@@ -142,7 +145,8 @@ class RNN(Module):
         self, state: State, dropped: Tensor | None, x: Tensor, t: int, valid: Lengths | None
     ) -> tuple[State, Tensor]:
         x_t = F.unstacked(x, t, axis=1)
-        name_nodes(x_t, "x")
+        if x_t.node.order > x.node.order:  # a slice, not what the layer below made
+            name_nodes(x_t, DROPPED if x.name == DROPPED else "x")
         entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)
         new = self.cell.transition(entering, x_t)
         y = self.cell.output(new)
@@ -174,7 +178,9 @@ class RNN(Module):
     def _mask(self, state: State) -> Tensor | None:
         if not (self.training and self.recurrent_dropout):
             return None
-        return F.dropout_mask(hidden(state), self.recurrent_dropout)
+        mask = F.dropout_mask(hidden(state), self.recurrent_dropout)
+        mask.name = "recurrent dropout mask"
+        return mask
 
     def _parts(self) -> Iterator[tuple[str, Parameter | Module]]:
         yield from super()._parts()

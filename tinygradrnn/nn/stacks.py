@@ -11,7 +11,7 @@ from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.lengths import checked_lengths, last_of, without_padding
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.rnn import RNN, RNNOutput
+from tinygradrnn.nn.rnn import DROPPED, RNN, RNNOutput
 from tinygradrnn.nn.states import State, describe
 from tinygradrnn.recording import timestep
 from tinygradrnn.tensors import Tensor, as_tensor
@@ -139,7 +139,10 @@ class Stacked(Module):
         for t in range(x.shape[1]):
             with timestep(t + 1):
                 kept.append(F.dropout(F.unstacked(x, t, 1), self.dropout))
-        return F.stack(kept, axis=1)
+        dropped = F.stack(kept, axis=1)
+        if not dropped.requires_grad:  # then no product with a mask is recorded
+            dropped.name = DROPPED
+        return dropped
 
 
 def _parts(state: State, count: int, what: str, wanted: str) -> Sequence[State]:

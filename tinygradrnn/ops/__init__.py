@@ -49,7 +49,9 @@ from tinygradrnn.ops.indexing import (
     take,
 )
 from tinygradrnn.ops.linear import (
+    Product,
     contract,
+    joined,
     matmul,
 )
 from tinygradrnn.ops.reductions import (
@@ -77,6 +79,7 @@ __all__ = [
     "NonFiniteError",
     "Op",
     "Part",
+    "Product",
     "absolute",
     "accumulate",
     "add",
@@ -95,6 +98,7 @@ __all__ = [
     "getitem",
     "greater",
     "greater_equal",
+    "joined",
     "leaky_relu",
     "less",
     "less_equal",

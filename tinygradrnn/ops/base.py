@@ -125,6 +125,8 @@ class Op:
             node = state.capture.record(self, inputs, settings, value)
         else:
             node = Leaf(value)
+            if place.recording:
+                node.name = frozen_name(self, inputs)
         if place.watch is not None:
             place.watch.result(self, inputs, settings, node)
         return Tensor(node)
@@ -173,6 +175,20 @@ class Op:
         listed = ", ".join(given[:6]) + (f" and {len(given) - 6} more" if len(given) > 6 else "")
         why = self.problem(*[np.shape(v) for v in values], **settings) if self.problem else None
         return f"{self.name} of {listed}: {why or error}"
+
+
+def frozen_name(op: Op, inputs: Sequence[Node]) -> str | None:
+    """What a product with a frozen weight is called: it needs no gradient, so it is not recorded.
+
+    ``x @ W_x (frozen)``. Pictures show it where the operation would stand.
+    """
+    if len(inputs) > 2 or all(node.operation or node.op != "parameter" for node in inputs):
+        return None
+    names = [node.name or node.op for node in inputs]
+    if op.name == "getitem":
+        return f"{names[0]}[…] (frozen)"
+    shown = f" {op.label} ".join(names) if len(names) == 2 else f"{op.label} {names[0]}"
+    return f"{shown} (frozen)"
 
 
 class EachRule:

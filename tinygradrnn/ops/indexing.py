@@ -39,6 +39,8 @@ class Part(NamedTuple):
 
 def filled(index: Index, arrays: Sequence[Array]) -> Index:
     """The index with its holes filled."""
+    if not arrays:
+        return index
     return tuple([arrays[i.position] if isinstance(i, Hole) else i for i in index])
 
 
@@ -116,7 +118,7 @@ def _accumulate_rule(
 accumulate = Op("accumulate", _accumulate, each=_accumulate_rule, label="Σ")
 
 
-BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+all_basic = frozenset((int, slice, type(None), type(Ellipsis))).issuperset
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -128,10 +130,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         For an index out of range, too many indices, or one of another kind.
     """
     parts = index if isinstance(index, tuple) else (index,)
-    for part in parts:
-        if type(part) not in BASIC:
-            break
-    else:
+    if all_basic(map(type, parts)):
         return from_stack(x, parts) if x.node.operation is stack else take(x, index=parts)
     filled_in: list[Any] = []
     arrays: list[Array] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
+from typing import Any
 
 from tinygradrnn.drawing.dot import CLEAR, MARGIN, figures, find_crossings, rounded, span
 from tinygradrnn.drawing.frames import Point
@@ -29,7 +30,7 @@ def _variable(name: str) -> str:
 VARIABLES = replace(
     LIGHT,
     name="variables",
-    **{name: _variable(name) for name in NAMED},
+    **dict[str, Any]((name, _variable(name)) for name in NAMED),
     weights=tuple(_variable(f"weight-{n}") for n in range(len(LIGHT.weights))),
     lanes=tuple(
         Lane(_variable(f"lane-{n}"), _variable(f"lane-text-{n}")) for n in range(len(LIGHT.lanes))

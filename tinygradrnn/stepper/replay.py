@@ -136,12 +136,13 @@ class _Recorder:
         }
 
     def _common(self, step: Step, boxes: Sequence[int]) -> dict[str, Json]:
+        shape = self.picture.shape  # where a lane only passes there is none
         found: dict[str, Json] = {
             "phase": step.phase,
             "timestep": step.timestep,
             "node": step.node,
             "text": step.text,
-            "boxes": [self.picture.shape[box] for box in boxes],
+            "boxes": [shape[box] for box in boxes if box in shape],
         }
         line = python_line(step.result)
         if line is not None:

@@ -32,10 +32,13 @@ class Cell(Module):
         out. The key ties a line to the nodes that compute it: the name of a scope that is opened
         in ``transition`` or ``output``, or of a tensor or a part of the state. For example
         ``{"forget gate": "f_t = σ(x_t @ W_xf + b_f)", "s": "s_t = f_t ⊙ s_{t−1}"}``.
+    variant : str
+        What the title of a picture says besides the name: ``"reset after"``.
     """
 
     input_size: int | None = None
     equations: Mapping[str, str] = MappingProxyType({})
+    variant = ""
 
     def transition(self, state: State, x: Tensor) -> State:
         """R: the next state from the state and the input (B, F)."""

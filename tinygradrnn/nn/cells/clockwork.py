@@ -71,6 +71,7 @@ class ClockworkCell(Cell):
         positive(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.periods = checked_periods(periods)
+        self.variant = f"periods {', '.join(map(str, self.periods))}"
         blocks = len(self.periods)
         if hidden_size % blocks:
             raise ValueError(

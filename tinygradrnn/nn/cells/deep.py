@@ -55,6 +55,8 @@ class DeepElmanCell(Cell):
         positive(transition_layers=transition_layers, output_layers=output_layers)
         self.input_size, self.hidden_size = input_size, hidden_size
         H = hidden_size
+        added = {"input": input_layers, "transition": transition_layers, "output": output_layers}
+        self.variant = ", ".join(f"{n} {name} layers" for name, n in added.items() if n > 1)
         self.input_map = [Linear(H if k else input_size, H) for k in range(input_layers - 1)]
         below = H if self.input_map else input_size
         self.W_x = Parameter(initialisers.glorot((below, H)))

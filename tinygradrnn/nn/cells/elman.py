@@ -46,6 +46,7 @@ class ElmanCell(Cell):
         positive(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.activation = activation_named(activation, ("tanh", "relu", "sigmoid", "linear"))
+        self.variant = "" if activation == "tanh" else activation
         self.W_x = Parameter(initialisers.glorot((input_size, hidden_size)))
         self.W_s = Parameter(initialisers.initialiser(init)((hidden_size, hidden_size)))
         self.b = Parameter(initialisers.zeros((hidden_size,))) if bias else None
@@ -83,3 +84,4 @@ class IRNNCell(ElmanCell):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, activation="relu", init="identity")
+        self.variant = ""  # the name says it

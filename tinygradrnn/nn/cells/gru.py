@@ -72,6 +72,8 @@ class GRUCell(GatedCell):
         self.W_sg = Parameter(initialisers.orthogonal((H, H)))
         self.b = Parameter(initialisers.zeros((3 * H,))) if bias else None
         self.b_sg = Parameter(initialisers.zeros((H,))) if bias and reset == "after" else None
+        chosen = {"reset after": reset == "after", "z keeps the state": update == "state"}
+        self.variant = ", ".join(name for name, on in chosen.items() if on)
         self.views = self.name_views(W_x="zrg", W_s="zr", b="zrg")
         self.equations = self._equations(bias)
 

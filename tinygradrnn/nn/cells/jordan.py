@@ -57,6 +57,7 @@ class JordanCell(Cell):
             ("linear", "tanh", "relu", "sigmoid", "softmax"),
             "output_activation",
         )
+        self.variant = "" if activation == "tanh" else activation
         self.W_x = Parameter(initialisers.glorot((input_size, hidden_size)))
         self.W_y = Parameter(initialisers.glorot((output_size, hidden_size)))
         self.b = Parameter(initialisers.zeros((hidden_size,))) if bias else None

@@ -89,6 +89,8 @@ class LSTMCell(GatedCell):
             self.p_i = None if coupled else Parameter(initialisers.zeros((H,)))
             self.p_f = Parameter(initialisers.zeros((H,)))
             self.p_o = Parameter(initialisers.zeros((H,)))
+        chosen = {"peepholes": peephole, "coupled gates": coupled}
+        self.variant = ", ".join(name for name, on in chosen.items() if on)
         self.views = self.name_views(W_x=self.letters, W_h=self.letters, b=self.letters)
         self.equations = self._equations(activation, bias)
 

@@ -70,6 +70,7 @@ class SCRNCell(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.context_size = context_size
         self.fixed_alpha = None if learned else float(alpha)
+        self.variant = "α learned" if learned else f"α = {alpha:g}"
         self.A = Parameter(initialisers.glorot((input_size, hidden_size)))
         self.B = Parameter(initialisers.glorot((input_size, context_size)))
         self.P = Parameter(initialisers.glorot((context_size, hidden_size)))
