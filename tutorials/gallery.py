@@ -39,9 +39,7 @@ class Mode(NamedTuple):
 MODES = {
     "gradients": Mode({"gradients": True}),
     "values": Mode({"values": True}),
-    "rolled": Mode(
-        {"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time", "lengths")
-    ),
+    "rolled": Mode({"rolled": True, "gradients": True}, LEVELS[:3], ("attention", "no-time")),
     "backward": Mode({"backward": True}),
 }
 
@@ -79,8 +77,11 @@ def encoder_decoder(steps: int) -> tg.Tensor:
     """The last state of one LSTM is the first one of another, which has an output layer."""
     encoder, decoder = (nn.RNN(nn.LSTMCell(FEATURES, HIDDEN)) for _ in range(2))
     readout = nn.PerStep(nn.Linear(HIDDEN, 2))
-    y, _ = decoder(inputs(steps + 1), encoder(inputs(steps)).state)
-    return towards(readout(y))
+    with tg.scope("encoder"):
+        state = encoder(inputs(steps)).state
+    with tg.scope("decoder"):
+        y = readout(decoder(inputs(steps + 1), state).y)
+    return towards(y)
 
 
 def loss_at_every_step(steps: int) -> tg.Tensor:

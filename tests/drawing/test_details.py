@@ -114,7 +114,7 @@ def test_dropout_masks_are_boxes_and_shared_ones_are_rails():
     taps = [diagram.boxes[w.targets[0]].step.label for w in diagram.wires if w.source == shared[0]]
     assert taps == [2, 3]  # at step 1 it masks zeros, and nothing is recorded
     assert any(text.startswith("dropout mask, one for all steps") for text in written(drawing))
-    assert texts(diagram, "input")[:3] == ["x × mask"] * 3  # data: the product is not recorded
+    assert texts(diagram, "input")[:3] == [f"x{t} × mask" for t in "₁₂₃"]  # data: not recorded
     dashed = [line for line in drawing.scene.lines if line.dashed and line.over == "rail"]
     assert {line.tooltip for line in dashed} >= {box.text[0] for box in masks if not box.step}
 
@@ -359,3 +359,27 @@ def test_the_legend_says_what_a_bundle_of_weights_holds():
     assert diagram_of(NETWORKS["bidirectional_stack"](), level="cell").notes == (
         "θ = Wₓ, Wₛ, W_sg, b",
     )
+
+
+@pytest.mark.parametrize("ends", [[5, 1], [5, 3], [2, 4], [1, 1]])
+@pytest.mark.parametrize("of", ["last", "y"])
+def test_sequences_that_end_early_keep_the_time_axis(ends, of):
+    """Where only some steps choose between new and old, that is one and the same state."""
+    x = tg.tensor(np.sin(np.arange(30.0)).reshape(2, 5, 3), name="x")
+    loss = (getattr(nn.LSTM(3, 4)(x, lengths=ends), of) ** 2).sum()
+    for level in ("op", "gate", "cell"):
+        diagram = draw(loss, level=level, gradients=True).diagram
+        assert [step.label for step in diagram.steps] == tg.Graph(loss).timesteps
+        assert {state.name for state in diagram.states} == {"c", "h"}
+        assert not faults(draw(loss, level=level, rolled=True).scene)
+
+
+def test_the_gradient_of_a_cell_is_that_of_its_state():
+    """Of the outputs of a sequence that has ended no gradient comes back; the state still has."""
+    x = tg.tensor(np.sin(np.arange(18.0)).reshape(2, 3, 3), name="x")
+    loss = (nn.Elman(3, 4)(x, lengths=[3, 1]).last ** 2).sum()
+    boxes = draw(loss, level="cell", backward=True).diagram.boxes
+    (middle,) = [b for b in boxes if b.kind == "cell" and b.step and b.step.label == 2]
+    assert middle.twin is not None
+    assert middle.twin.text[0] == "∂s₂"
+    assert middle.twin.size > 0

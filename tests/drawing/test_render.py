@@ -240,6 +240,7 @@ def test_targets(drawing):
         ({"level": "gates"}, "level: 'gates' is not one of 'op', 'gate', 'cell', 'layer'"),
         ({"theme": "blue"}, "theme: 'blue' is not one of 'light', 'dark'"),
         ({"steps": [7]}, r"steps: \[7\] is not among the time steps of this graph, 1…2"),
+        ({"steps": 2, "level": "layer"}, "steps: this picture has no time axis.*leave steps out"),
     ],
 )
 def test_options(options, message):

@@ -187,7 +187,7 @@ class Builder:
             text = (f"{text[0]}  {more[0]}",) if beside else (*text, *more)
         box = self._box(kind, text, unit, ("unit", unit.slot), labels.tooltip(node))
         self.unit_box.append(box)
-        self.result[box] = node
+        self.result[box] = self._main_result(unit)
         self._show(box, unit.step, unit.nodes)
         for inner in unit.nodes:
             self.box_of[inner] = box
@@ -205,6 +205,12 @@ class Builder:
             self._wire(box, (pill,), None, [[(node, None)]])
             self.box_of[node] = pill
             self.result[pill] = node
+
+    def _main_result(self, unit: Unit) -> Node:
+        """Of a cell its state, even if something else is computed last."""
+        states = [n for n in unit.nodes if self.reading.state(n)] if unit.what == "cell" else []
+        last = unit.result
+        return last if last in self.graph.outputs or not states else states[-1]
 
     def _pass(self, unit: Unit, box: int, slot: Slot | None) -> int:
         """Where the other steps choose between the new state and the old one."""

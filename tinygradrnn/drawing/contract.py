@@ -61,6 +61,8 @@ def contract(reading: Reading, level: str, nodes: Sequence[Node]) -> list[Unit]:
         _join_modules(reading, drawn, joined, by_step=level == "cell")
     units = _units(reading, drawn, joined, level)
     ordered = _ordered(units)
+    if ordered is None and level == "layer":  # a layer that is read and goes on
+        return contract(reading, "cell", nodes)
     if ordered is None:  # what was taken together also passes through something else
         whole = _Union(drawn)
         _join_cells(reading, drawn, whole, by_step=True)

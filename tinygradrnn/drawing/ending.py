@@ -10,7 +10,7 @@ from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin, Side, make_side, place_side
-from tinygradrnn.drawing.records import Wire, joint
+from tinygradrnn.drawing.records import Wire, joined_when, joint
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import ABOVE_LANE, Stage
 from tinygradrnn.drawing.stamping import joined
@@ -126,7 +126,7 @@ def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
 
 def _tell_when(stage: Stage, line: Incoming) -> None:
     """At which steps a line leaves a rolled one."""
-    when = ", ".join(dict.fromkeys(wire.when for wire in line.wires))
+    when = joined_when(wire.when for wire in line.wires)
     x = stage.right + stage.gap - 14
     above = line.y + ABOVE_LANE + 2
     stage.scene.texts.append(Text(x, above, when, SMALL, stage.theme.muted, align="right"))

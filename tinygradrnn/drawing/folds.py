@@ -82,7 +82,7 @@ def tap_fold(stage: Stage, n: int, r: int, fold: Fold, style: Style, y: float, t
             dashed=True,
         )
     )
-    x = left + TAP * len(stage.templates[n].rails)
+    x = left + TAP * len(stage.templates[n].rails) + 5
     return Stop(dot, replace(said, x=x, align="left", line=tap))
 
 

@@ -19,8 +19,11 @@ Texts = tuple[str, ...]
 
 
 def name_of(node: Node, label: int | str | None) -> str:
-    """The name of a node with its time step."""
+    """The name of a node with its time step; x₂ × mask."""
     name = clean(node.name or "", 24)
+    first, times, rest = name.partition(" × ")
+    if times and label is not None:
+        return f"{at_step(first, label)}{times}{rest}"
     return pretty(name) if label is None or not name or " " in name else at_step(name, label)
 
 
@@ -145,11 +148,15 @@ def formula(nodes: list[Node], name: Any) -> str:
     """An affine map as it is written: ``x₁Wₓ + h₀Wₕ + b``."""
     inside = set(nodes)
 
+    def factor(node: Node) -> str:
+        text: str = name(node)
+        return f"({text})" if " " in text and text[0] not in "([" else text
+
     def terms(node: Node) -> list[str]:
         if node not in inside:
             return [name(node)]
         if node.op == "matmul":
-            return [f"{name(node.inputs[0])} {name(node.inputs[1])}"]
+            return [f"{factor(node.inputs[0])} {factor(node.inputs[1])}"]
         return [term for source in node.inputs for term in terms(source)]
 
     return " + ".join(terms(nodes[-1]))

@@ -153,7 +153,9 @@ class Look:
             for line in lines
         )
         least = {"op": 24.0, "state": 38.0, "input": 38.0, "cell": 74.0, "fold": 96.0, "rest": 96.0}
-        height = {"cell": 34.0, "fold": 40.0, "rest": 40.0, "weight": 23.0}.get(box.kind, 26.0)
+        height = {"cell": 34.0, "fold": 40.0, "rest": 40.0, "weight": 23.0, "mask": 23.0}.get(
+            box.kind, 26.0
+        )
         if box.kind not in FOLDS:
             height += 13.0 * (len(lines) - 1)
         return max(least.get(box.kind, 34.0), math.ceil(wide + 16)), height

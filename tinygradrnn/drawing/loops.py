@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tinygradrnn.drawing.frames import Branch, Placed, Point
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.outside import Origin
-from tinygradrnn.drawing.records import Step, Wire
+from tinygradrnn.drawing.records import Step, Wire, joined_when
 from tinygradrnn.drawing.scene import Line, Text
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
@@ -90,7 +90,7 @@ class RolledStage(Stage):
         texts: dict[int, dict[str, None]] = {}
         for wire in self.diagram.wires:
             texts.setdefault(wire.source, {})[wire.when] = None
-        return max((width(", ".join(each), SMALL) for each in texts.values()), default=0.0) + 26
+        return max((width(joined_when(each), SMALL) for each in texts.values()), default=0.0) + 26
 
     def entry(self, n: int, state: int) -> int:
         """The box of what a state was one step before."""

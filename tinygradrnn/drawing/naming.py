@@ -57,7 +57,7 @@ class Naming:
             names = [name for name in module_of(node) if name != "module"]
             last = not self.reading.readers[node]
             loose = "loss" if last else f"{len(unit.nodes)} operations"
-            own = [labels.operation(n) for n in unit.nodes if not n.is_leaf]
+            own = list(dict.fromkeys(labels.operation(n) for n in unit.nodes if not n.is_leaf))
             weights = any(n.op == "parameter" for inner in unit.nodes for n in inner.inputs)
             if unit.what == "module" and len(own) == 2 and not weights:
                 return "cell", (" → ".join(own),)

@@ -82,7 +82,8 @@ def draw(
     StaleGraphError
         With ``gradients`` or ``backward``: if a parameter changed after the graph was recorded.
     ValueError
-        With ``rolled``: if no one time step can stand for all of them.
+        With ``rolled``: if no one time step can stand for all of them. With ``steps``: if the
+        picture has no time axis.
 
     Examples
     --------
@@ -111,6 +112,12 @@ def draw(
     diagram = shown()
     if not fits_time_axis(diagram, THEMES[theme]):
         diagram = shown(timed=False)
+    if steps is not None and not diagram.steps:
+        raise ValueError(
+            "steps: this picture has no time axis of which steps could be shown (there are none at "
+            'level="layer", without tg.timestep(t), or if something reads all steps before another '
+            "one goes on); leave steps out"
+        )
     return Drawing(diagram, THEMES[theme])
 
 

@@ -6,7 +6,7 @@ state; the slot it is computed in, and the places it is read at, are the same in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -117,7 +117,8 @@ class Reading:
     # ---------------------------------------------------------------- states
 
     def _find_states(self) -> None:
-        sources: dict[tuple[Slot, int], dict[Slot, list[Node]]] = {}
+        uses: dict[tuple[Slot, int], list[Slot]] = {}
+        sources: dict[Slot, list[Node]] = {}
         backward: dict[Slot, bool] = {}
         for node, label in self.label.items():
             for position, source in enumerate(node.inputs):
@@ -127,19 +128,18 @@ class Reading:
                 slot = self.slot[source]
                 self.regular &= abs(before - label) == 1
                 self.regular &= backward.setdefault(slot, before > label) == (before > label)
-                use = (self.slot[node], position)
-                sources.setdefault(use, {}).setdefault(slot, []).append(source)
+                uses.setdefault((self.slot[node], position), []).append(slot)
+                sources.setdefault(slot, []).append(source)
         taken = {(slot, self.label[node]) for node, slot in self.slot.items()}
-        for use, found in sources.items():
-            last = max(found, key=lambda slot: slot[1] if len(slot) == 2 else -1)
-            self.states[last] = backward[last]
-            self.carried[use] = last
-            for slot, nodes in found.items():
-                if slot != last:
-                    self.regular &= backward[slot] == backward[last]
-                    self.regular &= not any((last, self.label[node]) in taken for node in nodes)
-                    self.held.update(dict.fromkeys(nodes, last))
-        self.regular &= self.states.keys().isdisjoint(self.slot[node] for node in self.held)
+        last = _last_of(uses.values())
+        self.carried = {use: last[slots[0]] for use, slots in uses.items()}
+        for slot, nodes in sources.items():
+            state = last[slot]
+            self.states[state] = backward[state]
+            if slot != state:
+                self.regular &= backward[slot] == backward[state]
+                self.regular &= not any((state, self.label[node]) in taken for node in nodes)
+                self.held.update(dict.fromkeys(nodes, state))
 
     def _find_stand_ins(self) -> None:
         """Put what is computed from an initial state alone where that state is."""
@@ -299,6 +299,19 @@ class Reading:
 def alike(one: Node, other: Node) -> bool:
     """Whether two leaves may be drawn as one: both are nothing but zeros."""
     return not (np.any(host(one)) or np.any(host(other)))
+
+
+def _last_of(found: Iterable[Sequence[Slot]]) -> dict[Slot, Slot]:
+    """For slots of which one and the same reader reads now one, now another: the last of them."""
+    alike: dict[Slot, set[Slot]] = {}
+    for slots in found:
+        joined = set(slots).union(*(alike.get(slot, ()) for slot in slots))
+        alike.update(dict.fromkeys(joined, joined))
+
+    def place(slot: Slot) -> int:
+        return slot[1] if len(slot) == 2 else -1
+
+    return {slot: max(sorted(joined, key=repr), key=place) for slot, joined in alike.items()}
 
 
 def _match(group: int | None, own: Families, longest: Families) -> list[Slot]:

@@ -258,3 +258,12 @@ def joint(sizes: Iterable[float | None]) -> float | None:
     """The size of several gradients together, as one long vector."""
     known = [size for size in sizes if size is not None]
     return math.sqrt(sum(size * size for size in known)) if known else None
+
+
+def joined_when(whens: Iterable[str]) -> str:
+    """``t = 1, 2, 3`` for ``t = 1`` and ``t = 2, 3``."""
+    found = list(dict.fromkeys(whens))
+    start = "t = "
+    if all(when.startswith(start) for when in found):
+        return start + ", ".join(when.removeprefix(start) for when in found)
+    return ", ".join(found)
