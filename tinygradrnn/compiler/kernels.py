@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Value
+from tinygradrnn.compiler.views import aligned
 from tinygradrnn.recording import Array
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ UFUNCS = {
     "tanh": "tanh",
 }
 ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
-BROADCASTING = {*ELEMENTWISE, "where", "matmul"}
+BROADCASTING = {*ELEMENTWISE, "where"}
 
 
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -110,9 +111,15 @@ def where(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: boo
 def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """One product for all rows of all batches where the second factor is one matrix."""
     x, y = inputs
-    vectors = 1 in [len(use.value.shape) for use in value.inputs]
-    if batch and vectors and value.inputs[1].shift is not None:
-        return False
+    if batch:
+        dims = [len(use.value.shape) for use in value.inputs]
+        timed = [use.shift is not None for use in value.inputs]
+        if min(dims) > 1:
+            x, y = [
+                aligned(a, len(value.shape), t) for a, t in zip(inputs, timed, strict=True)
+            ]
+        elif timed[1] or dims[1] > 2:
+            return False
     if y.ndim == 2 and x.ndim >= 2:
         rows = flat(x)
         target = flat(out)
@@ -334,8 +341,8 @@ def fallback(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: 
         return
     for k in range(out.shape[0]):
         timed = [u.shift is not None for u in value.inputs]
-        one_step = [x[k] if t else x for x, t in zip(inputs, timed, strict=True)]
-        low.emit(into, out[k], forward, *one_step)
+        one_step = [x[k, ...] if t else x for x, t in zip(inputs, timed, strict=True)]
+        low.emit(into, out[k, ...], forward, *one_step)
 
 
 def into(out: Array, forward: Callable[..., Array], *inputs: Array) -> None:
