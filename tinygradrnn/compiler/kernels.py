@@ -115,9 +115,7 @@ def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
         dims = [len(use.value.shape) for use in value.inputs]
         timed = [use.shift is not None for use in value.inputs]
         if min(dims) > 1:
-            x, y = [
-                aligned(a, len(value.shape), t) for a, t in zip(inputs, timed, strict=True)
-            ]
+            x, y = [aligned(a, len(value.shape), t) for a, t in zip(inputs, timed, strict=True)]
         elif timed[1] or dims[1] > 2:
             return False
     if y.ndim == 2 and x.ndim >= 2:
@@ -255,12 +253,12 @@ def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
 
 def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """Each part copied to its place."""
-    axis = value.settings["axis"] % len(value.shape) + batch
+    axis = value.settings["axis"] % len(value.shape)
     start = 0
-    for x in inputs:
-        index = (slice(None),) * axis + (slice(start, start + x.shape[axis]),)
-        low.emit(low.xp.copyto, out[index], x)
-        start += x.shape[axis]
+    for x, use in zip(inputs, value.inputs, strict=True):  # some are the same at all steps
+        stop = start + use.value.shape[axis]
+        low.emit(low.xp.copyto, out[(slice(None),) * (axis + batch) + (slice(start, stop),)], x)
+        start = stop
     return True
 
 
