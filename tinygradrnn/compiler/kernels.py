@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Value
+from tinygradrnn.compiler.views import aligned
 from tinygradrnn.recording import Array
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ UFUNCS = {
     "tanh": "tanh",
 }
 ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
-BROADCASTING = {*ELEMENTWISE, "where", "matmul"}
+BROADCASTING = {*ELEMENTWISE, "where"}
 
 
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -110,9 +111,13 @@ def where(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: boo
 def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """One product for all rows of all batches where the second factor is one matrix."""
     x, y = inputs
-    vectors = 1 in [len(use.value.shape) for use in value.inputs]
-    if batch and vectors and value.inputs[1].shift is not None:
-        return False
+    if batch:
+        dims = [len(use.value.shape) for use in value.inputs]
+        timed = [use.shift is not None for use in value.inputs]
+        if min(dims) > 1:
+            x, y = [aligned(a, len(value.shape), t) for a, t in zip(inputs, timed, strict=True)]
+        elif timed[1] or dims[1] > 2:
+            return False
     if y.ndim == 2 and x.ndim >= 2:
         rows = flat(x)
         target = flat(out)
@@ -248,12 +253,12 @@ def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
 
 def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """Each part copied to its place."""
-    axis = value.settings["axis"] % len(value.shape) + batch
+    axis = value.settings["axis"] % len(value.shape)
     start = 0
-    for x in inputs:
-        index = (slice(None),) * axis + (slice(start, start + x.shape[axis]),)
-        low.emit(low.xp.copyto, out[index], x)
-        start += x.shape[axis]
+    for x, use in zip(inputs, value.inputs, strict=True):  # some are the same at all steps
+        stop = start + use.value.shape[axis]
+        low.emit(low.xp.copyto, out[(slice(None),) * (axis + batch) + (slice(start, stop),)], x)
+        start = stop
     return True
 
 
@@ -334,8 +339,8 @@ def fallback(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: 
         return
     for k in range(out.shape[0]):
         timed = [u.shift is not None for u in value.inputs]
-        one_step = [x[k] if t else x for x, t in zip(inputs, timed, strict=True)]
-        low.emit(into, out[k], forward, *one_step)
+        one_step = [x[k, ...] if t else x for x, t in zip(inputs, timed, strict=True)]
+        low.emit(into, out[k, ...], forward, *one_step)
 
 
 def into(out: Array, forward: Callable[..., Array], *inputs: Array) -> None:

@@ -14,7 +14,7 @@ from tinygradrnn.compiler.memory import Pool, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
-from tinygradrnn.compiler.views import aligned, is_view, look, through
+from tinygradrnn.compiler.views import aligned, is_view, look, part_of, through
 from tinygradrnn.plugins import Backend
 from tinygradrnn.recording import Array, Leaf
 
@@ -71,7 +71,7 @@ class Lowering:
             return self.seen[key]
         if key in self.facts.packed:
             target, where = self.facts.packed[key]
-            return self.array(target)[where]
+            return part_of(self.array(target), where)
         if key in self.stored:
             return self.stored[key].full
         if value.kind in ("leaf", "constant"):
@@ -98,7 +98,7 @@ class Lowering:
         """The array of one time step."""
         if id(value) in self.facts.packed:
             target, where = self.facts.packed[id(value)]
-            return self.at(target, t)[where]
+            return part_of(self.at(target, t), where)
         if value.kind == "unstack":
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
             assert value.span is not None

@@ -113,7 +113,7 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         kept = [k for k, p in enumerate(where) if isinstance(p, slice)]
         position = kept.index(term.axis)
         x = rows.transpose((*range(1, position + 1), 0, *range(position + 1, rows.ndim)))
-        add(low, out[where], x, started)
+        add(low, part_of(out, where), x, started)
         return
     if term.use.span is not None and not term.arrays:
         assert where is not None

@@ -28,16 +28,18 @@ def replace_uses(rolled: Rolled, new: dict[int, Use]) -> None:
             use = composed(use, new[id(use.value)])
         return use
 
+    def end_through(end: Value | str | None) -> Value | str | None:
+        while isinstance(end, Value) and id(end) in new and plain(new[id(end)]):
+            end = new[id(end)].value  # a single step of another value cannot stand at an end
+        return end
+
     for value in rolled.values:
         value.inputs = [through(use) for use in value.inputs]
         value.terms = [
             term._replace(use=through(term.use), arrays=tuple(map(through, term.arrays)))
             for term in value.terms
         ]
-        if isinstance(value.before, Value) and id(value.before) in new:
-            value.before = through(Use(value.before)).value
-        if isinstance(value.after, Value) and id(value.after) in new:
-            value.after = through(Use(value.after)).value
+        value.before, value.after = end_through(value.before), end_through(value.after)
     rolled.outputs = [through(use) for use in rolled.outputs]
     rolled.assigns = [(leaf, through(use)) for leaf, use in rolled.assigns]
 
@@ -57,7 +59,7 @@ def composed(outer: Use, inner: Use) -> Use:
 
 def aliases(rolled: Rolled) -> int:
     """Values that only hand another one on: a sum of one term, a detached value."""
-    spans = {id(t.use.value) for v in rolled.values for t in v.terms if t.use.span}
+    spans = {id(use.value) for v in rolled.values for use in v.uses() if use.span}
     new: dict[int, Use] = {}
     for value in rolled.values:
         if value.before is not None or value.after is not None:
@@ -98,7 +100,7 @@ def invariants(rolled: Rolled) -> int:
     """What is the same at every time step is computed once."""
     count = 0
     fixed: dict[int, Use] = {}
-    spans = {id(t.use.value) for v in rolled.values for t in v.terms if t.use.span}
+    spans = {id(use.value) for v in rolled.values for use in v.uses() if use.span}
     for value in rolled.values:
         if value.span is None or value.kind not in ("op", "sum"):
             continue
