@@ -296,9 +296,9 @@ class _Roller:
             end is not ZERO and max(early, late) > 1
         ):
             raise Irregular
-        if isinstance(end, Value) and not end.is_number:
-            if (end.shape, end.dtype) != (value.shape, value.dtype):
-                raise Irregular
+        form = (value.shape, value.dtype)
+        if isinstance(end, Value) and not end.is_number and (end.shape, end.dtype) != form:
+            raise Irregular
         if early > 0:
             if value.before not in (None, end):
                 raise Irregular
