@@ -147,6 +147,14 @@ for a, b in [
     ((0, 4), (4, 2)),
 ]:
     case(f"matmul {a} {b}", lambda x, y: x @ y, np.matmul, a, b)
+for a, b in (((3, 4), (3, 5)), ((2, 3, 4), (2, 3, 5)), ((2, 0, 4), (2, 0, 1)), ((1, 1), (1, 1))):
+    case(
+        f"contract {a} {b}",
+        ops.contract,
+        lambda x, g: np.tensordot(x, g, (range(x.ndim - 1),) * 2),
+        a,
+        b,
+    )
 
 # ------------------------------------------------------------------------- reductions
 
@@ -326,6 +334,21 @@ case("getitem and others", lambda x: x[None].sum() + x * 3, lambda x: 4 * x, ())
 case(
     "getitem twice", lambda x: x[1] * x[1:] + x[[1, 1]], lambda x: x[1] * x[1:] + x[[1, 1]], (3, 2)
 )
+
+for shape in ((4,), (2, 4), (2, 3, 4), (0, 4)):
+    ids = np.random.default_rng(0).integers(0, 4, shape[:-1])
+    case(
+        f"pick {shape}",
+        lambda x, ids=ids: ops.pick(x, ids),
+        lambda x, ids=ids: (x * np.eye(4)[ids]).sum(-1),
+        shape,
+    )
+    case(
+        f"scatter {shape}",
+        lambda x, ids=ids: ops.scatter(x, ids, size=4),
+        lambda x, ids=ids: x[..., None] * np.eye(4)[ids],
+        shape[:-1],
+    )
 
 # ------------------------------------------------------------------------- losses, look-up
 

@@ -24,6 +24,7 @@ SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
 # anything, and be imported only by what comes after it.
 LAYERS = [
     *(
+        "collector",
         "plugins",
         "backend",
         "recording",
@@ -34,8 +35,9 @@ LAYERS = [
         "ops",
         "seeds",
         "functional",
+        "trees",
     ),
-    *("ledgers", "gradients", "graph", "checks"),
+    *("ledgers", "gradients", "recomputing", "graph", "checks"),
     *(
         "nn.states",
         "nn.initialisers",
@@ -45,8 +47,8 @@ LAYERS = [
         "nn.cells.base",
         "nn.cells",
     ),
-    *("nn.rnn", "nn.stacks", "nn"),
-    *("optim", "analysis", "checkpoint", "compiler", "drawing", "stepper", "testing"),
+    *("nn.lengths", "nn.rnn", "nn.stacks", "nn"),
+    *("clipping", "optim", "analysis", "checkpoint", "drawing", "stepper", "compiler", "testing"),
     *("tinygradrnn", "text", "models", "training", "data"),
     *("commands.flags", "commands.targets", "commands"),
     *("cli", "__main__"),

@@ -24,6 +24,15 @@ from tinygradrnn.checks import (
     check_gradients,
     debug,
 )
+from tinygradrnn.compiler.capture import (
+    CaptureError,
+)
+from tinygradrnn.compiler.checking import (
+    CompileMismatchError,
+)
+from tinygradrnn.compiler.compiled import (
+    compile,
+)
 from tinygradrnn.drawing import (
     Drawing,
     draw,
@@ -39,6 +48,9 @@ from tinygradrnn.graph import (
 )
 from tinygradrnn.ops import (
     NonFiniteError,
+)
+from tinygradrnn.recomputing import (
+    recompute,
 )
 from tinygradrnn.recording import (
     Node,
@@ -63,7 +75,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "BackendUnavailableError",
+    "CaptureError",
     "CheckpointError",
+    "CompileMismatchError",
     "Drawing",
     "GradientCheckError",
     "Graph",
@@ -78,6 +92,7 @@ __all__ = [
     "available_backends",
     "backend_scope",
     "check_gradients",
+    "compile",
     "debug",
     "draw",
     "functional",
@@ -90,6 +105,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "recompute",
     "save",
     "scope",
     "step_through",

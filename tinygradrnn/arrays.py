@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.recording import Array
+from tinygradrnn.recording import Array, state
 
 TensorLike = Any  # a Tensor, an array, a Python number or (nested) list of numbers
 
@@ -31,6 +31,8 @@ def require_real(dtype: Any) -> np.dtype[Any]:
 def to_array(data: TensorLike, dtype: Any = None) -> Array:
     """Turn what the user gave into an array; NumPy arrays stay, Python floats become float32."""
     if hasattr(data, "node"):
+        if state.capture is not None:
+            state.capture.reads(data.node)
         array = data.node.value
     elif hasattr(data, "dtype") and hasattr(data, "shape"):
         array = np.asarray(data) if isinstance(data, np.generic) else data

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygradrnn.backend import backend_of
 from tinygradrnn.gradients import ancestors, grad, recorded
+from tinygradrnn.ledgers import dense
 from tinygradrnn.ops import NonFiniteError, Op, Part
 from tinygradrnn.ops.base import lines, user_line
 from tinygradrnn.recording import Array, Leaf, Node, Place, Watch, Within
@@ -81,7 +82,7 @@ class _Check(_KeepLines):
             )
 
     def term(self, node: Node, term: Any) -> None:
-        values = term.values if isinstance(term, Part) else term
+        values = term.values if isinstance(term, Part) else dense(term, term.shape)
         if wrong := _what_is_wrong(values.data if isinstance(values, Tensor) else values):
             raise NonFiniteError(
                 f"{wrong} in the gradient of {recorded(node)}, asked for at {user_line()}"

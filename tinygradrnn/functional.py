@@ -11,7 +11,7 @@ from tinygradrnn import ops, seeds
 from tinygradrnn.arrays import TensorLike, to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.shaping import no_axis
-from tinygradrnn.recording import Array, Leaf
+from tinygradrnn.recording import Leaf, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
@@ -164,7 +164,8 @@ def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
         s', the new memory.
     """
     g, x, s = as_tensor(g), as_tensor(x), as_tensor(s)
-    if not bool(((g.data == 0) | (g.data == 1)).all()):
+    binary = g.node.value
+    if state.capture is None and not bool(((binary == 0) | (binary == 1)).all()):
         raise ValueError(
             f"hard_gate: g must hold 0 and 1 only, got {g.node.describe()} with other values; "
             "soft_gate takes any numbers"
@@ -250,24 +251,25 @@ def nll_loss(
     reduction: Reduction = "mean",
 ) -> Tensor:
     """−log_probs[target]: cross-entropy for log-probabilities (…, V), see :func:`cross_entropy`."""
-    log_probs, targets = as_tensor(log_probs), as_tensor(targets)
+    log_probs = as_tensor(log_probs)
+    targets = _beside(targets, log_probs)
     if log_probs.ndim == 0 or targets.shape != log_probs.shape[:-1]:
         raise ValueError(
             f"targets of shape {targets.shape} do not fit scores of shape {log_probs.shape}; "
             f"expected {log_probs.shape[:-1]}, one class for each row of V scores"
         )
     classes = log_probs.shape[-1]
-    ids = targets.data
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"targets must be integers (class numbers), got {ids.dtype}")
-    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= classes):
-        raise IndexError(
-            f"targets hold classes from {int(ids.min())} to {int(ids.max())}; "
-            f"the scores have classes 0 to {classes - 1}"
-        )
-    rows = log_probs.reshape(-1, classes)
-    picked = rows[np.arange(rows.shape[0]), targets.reshape(-1)].reshape(targets.shape)
-    return _reduced(-picked, mask, reduction)
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"targets must be integers (class numbers), got {targets.dtype}")
+    ops.check_within(
+        targets,
+        0,
+        classes - 1,
+        lambda low, high: (
+            f"targets hold classes from {low} to {high}; the scores have classes 0 to {classes - 1}"
+        ),
+    )
+    return _reduced(-ops.pick(log_probs, targets), mask, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -350,10 +352,16 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    if not isinstance(ids, Tensor):  # goes where the weight is, as an index does
-        ids = Tensor(Leaf(backend_of(weight.data).asarray(to_array(ids))))
-    _check_ids(ids.data, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
+    ids = _beside(ids, weight)
+    _check_ids(ids, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
     return ops.take(weight, ids, index=(ops.Hole(0),))
+
+
+def _beside(ids: TensorLike, x: Tensor) -> Tensor:
+    """Integers as a tensor; those that are none yet go where x is, as an index does."""
+    if isinstance(ids, Tensor):
+        return ids
+    return Tensor(Leaf(backend_of(x.node.value).asarray(to_array(ids))))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:
@@ -361,21 +369,22 @@ def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor
 
     Note set 004's "1-of-N encoding".
     """
-    array = as_tensor(ids).data
-    _check_ids(array, num_classes, "one_hot", "the classes are")
-    classes = backend_of(array).xp.arange(num_classes)
-    return Tensor(Leaf((array[..., None] == classes).astype(dtype)))
+    ids = as_tensor(ids)
+    _check_ids(ids, num_classes, "one_hot", "the classes are")
+    classes = Tensor(Leaf(backend_of(ids.node.value).xp.arange(num_classes)))
+    return (ids[..., None] == classes).astype(dtype)  # type: ignore[no-any-return]
 
 
-def _check_ids(ids: Array, count: int, what: str, those: str) -> None:
+def _check_ids(ids: Tensor, count: int, what: str, those: str) -> None:
     """Raise unless the ids are integers in 0…count-1."""
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{what}: ids must be integers, got {ids.dtype}")
-    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= count):
-        raise IndexError(
-            f"{what}: ids hold values from {int(ids.min())} to {int(ids.max())}; "
-            f"{those} 0 to {count - 1}"
-        )
+    ops.check_within(
+        ids,
+        0,
+        count - 1,
+        lambda low, high: f"{what}: ids hold values from {low} to {high}; {those} 0 to {count - 1}",
+    )
 
 
 def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
@@ -393,6 +402,17 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True) -> Tensor:
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:
     """A mask of 0 and 1 / (1 − p), of the shape, dtype and backend of a tensor."""
-    kept = seeds.generator().random(like.shape, dtype=np.float32) >= p
-    mask = kept.astype(like.dtype) / np.asarray(1 - p, like.dtype)
-    return Tensor(Leaf(backend_of(like.data).asarray(mask), name="dropout mask"))
+    settings: dict[str, Any] = {"shape": like.shape, "p": p, "dtype": like.dtype}
+    mask = backend_of(like.node.value).asarray(_draw_mask(None, **settings))
+    node = Leaf(mask) if state.capture is None else state.capture.draw(draw_mask, settings, mask)
+    node.name = "dropout mask"
+    return Tensor(node)
+
+
+def _draw_mask(xp: Any, shape: tuple[int, ...], p: float, dtype: Any) -> np.ndarray[Any, Any]:
+    kept = seeds.generator().random(shape, dtype=np.float32) >= p
+    mask: np.ndarray[Any, Any] = kept.astype(dtype) / np.asarray(1 - p, dtype)
+    return mask
+
+
+draw_mask = ops.Op("dropout mask", _draw_mask)

@@ -19,11 +19,13 @@ from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
-from tinygradrnn.ops import Part
+from tinygradrnn.ops import Part, Product
+from tinygradrnn.ops.base import EachRule
 from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 by_order = attrgetter("order")
+LATER = frozenset((Part, Product))  # terms that the ledger computes
 
 
 class StaleGraphError(RuntimeError):
@@ -39,16 +41,15 @@ def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
     all_nodes : bool
         Also those that need no gradient.
     """
-    seen: dict[Node, None] = {}
-    waiting = [node for node in outputs if all_nodes or node.requires_grad]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen[node] = None
-            for source in node.inputs:
-                if (all_nodes or source.requires_grad) and source not in seen:
-                    waiting.append(source)
-    return sorted(seen, key=by_order)
+    found = list(dict.fromkeys([node for node in outputs if all_nodes or node.requires_grad]))
+    seen = set(found)
+    for node in found:  # grows on the way
+        for source in node.inputs:
+            if source not in seen and (all_nodes or source.requires_grad):
+                seen.add(source)
+                found.append(source)
+    found.sort(key=by_order)
+    return found
 
 
 def walk(
@@ -69,7 +70,8 @@ def walk(
     ------
     node, gradient, sent
         Every node once, after all of its readers, with its complete gradient and the term sent to
-        each input (None where none is; a :class:`~tinygradrnn.ops.Part` for a slice).
+        each input: None where none is, a :class:`~tinygradrnn.ops.Part` for a slice, and with
+        arrays a :class:`~tinygradrnn.ops.Product` for the weights of a product.
     """
     nodes = ancestors(seeds)
     reached = set(nodes) if towards is None else _between(nodes, towards)
@@ -85,30 +87,31 @@ def walk(
         inputs = node.inputs
         if inputs and node in reached:
             rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
-            settings = node.settings
-            out: Any = Tensor(node) if records else node.value
-            arguments = list(map(operand, inputs)) if records else [i.value for i in inputs]
+            settings, order = node.settings, node.order
+            arguments: list[Any] = [gradient, Tensor(node) if records else node.value]
+            operands = arguments if type(rules) is not EachRule else []
+            for source in inputs:
+                if source.changed > order:
+                    raise StaleGraphError(stale(node, source))
+                operands.append(operand(source) if records else source.value)
+            if operands is not arguments:  # one list for all: a stack of T steps asks T times
+                arguments.append(operands)
             try:
                 for position, source in enumerate(inputs):
-                    if source.changed > node.order:
-                        raise StaleGraphError(stale(node, source))
-                    rule = rules[position]
-                    if rule is None or source not in reached:
+                    if source not in reached or (rule := rules[position]) is None:
                         sent.append(None)
                         continue
                     if records:
                         with at(beside(node, position)):
-                            term = fitted(rule(gradient, out, *arguments, **settings), source)
+                            term = fitted(rule(*arguments, **settings), source)
                     else:
-                        term = rule(gradient, out, *arguments, **settings)
-                        if type(term) is not Part and term.shape != source.value.shape:
+                        term = rule(*arguments, **settings) if settings else rule(*arguments)
+                        if type(term) not in LATER and term.shape != source.value.shape:
                             term = fitted(term, source)
                     if watch is not None:
                         watch.term(node, term)
                     add(source, term)
                     sent.append(term)
-            except StaleGraphError:
-                raise
             except Exception as error:
                 error.add_note(f"in the gradient of {recorded(node)}")
                 raise
@@ -122,6 +125,8 @@ def operand(node: Node) -> Any:
 
 def fitted(term: Any, source: Node) -> Any:
     """Undo broadcasting: sum a term to the shape of the input it is sent to."""
+    if type(term) is Product:
+        return ops.contract(*term)
     if type(term) is Part or term.shape == source.shape:
         return term
     return ops.sum_to(term, shape=source.shape)
@@ -170,7 +175,7 @@ def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
                 "gradient. Reduce it (loss.sum(), loss.mean()), or give ∂L/∂output of the same "
                 "shape"
             )
-        xp = backend_of(output.data).xp
+        xp = backend_of(output.node.value).xp
         return Tensor(Leaf(xp.ones(output.shape, output.dtype)))
     seed = as_tensor(grad)
     if seed.shape != output.shape:
@@ -183,15 +188,32 @@ def seed_of(output: Tensor, grad: TensorLike, what: str) -> Tensor:
 
 def backward(output: Tensor, grad: TensorLike = None) -> None:
     """See :meth:`tinygradrnn.tensors.Tensor.backward`."""
-    seed = seed_of(output, grad, "backward()").data
+    seed = seed_of(output, grad, "backward()")
+    if state.capture is not None:
+        record_backward(output, seed)
+        return
     arrived: list[tuple[Leaf, Array]] = []
     ledger = ArrayLedger()
-    for node, gradient, _ in walk({output.node: seed}, ledger):
+    for node, gradient, _ in walk({output.node: seed.data}, ledger):
         if isinstance(node, Leaf):
             value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
             arrived.append((node, value if node in ledger.own else value.copy()))
     for leaf, value in arrived:  # only now: a walk that fails leaves every .grad as it was
         leaf.grad = Tensor(Leaf(value if leaf.grad is None else leaf.grad.data + value))
+
+
+def record_backward(output: Tensor, seed: Tensor) -> None:
+    """The same while ``tg.compile`` listens: the gradients are computed by recorded nodes."""
+    arrived = [
+        (node, gradient)
+        for node, gradient, _ in walk({output.node: seed}, RecordingLedger(uniform=True))
+        if isinstance(node, Leaf)
+    ]
+    for leaf, gradient in arrived:
+        value = _finished(gradient, leaf).detach()
+        before = state.capture.gradient(leaf)  # type: ignore[union-attr]
+        state.capture.sets(leaf)  # type: ignore[union-attr]
+        leaf.grad = value if before is None else before + value
 
 
 def grad(
@@ -230,12 +252,17 @@ def grad(
     nodes = [tensor.node for tensor in inputs]
     refuse_bypassed_stacks(output.node, nodes)
     wanted = dict.fromkeys(nodes)
-    ledger: Ledger = RecordingLedger() if create_graph else ArrayLedger()
-    start = seed if create_graph else seed.data
+    compiling = state.capture is not None
+    ledger: Ledger
+    if create_graph or compiling:
+        ledger, start = RecordingLedger(uniform=compiling), seed
+    else:
+        ledger, start = ArrayLedger(), seed.data
     for node, gradient, _ in walk({output.node: start}, ledger, towards=nodes):
         if node in wanted:
             wanted[node] = gradient
-    return tuple([_finished(wanted[node], node) for node in nodes])
+    found = [_finished(wanted[node], node) for node in nodes]
+    return tuple(found if create_graph or not compiling else [g.detach() for g in found])
 
 
 def refuse_bypassed_stacks(output: Node, wanted: Sequence[Node]) -> None:
@@ -271,7 +298,7 @@ def _finished(gradient: Any, node: Node) -> Tensor:
 
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
     """∂output/∂input, of shape ``output.shape + input.shape``, one backward walk per element."""
-    backend = backend_of(output.data)
+    backend = backend_of(output.node.value)
     rows = []
     for position in range(output.size):
         seed = np.zeros(output.shape, output.dtype)

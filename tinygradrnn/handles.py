@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.backend import backend_of
-from tinygradrnn.recording import Node
+from tinygradrnn.recording import Node, state
 
 Shape = tuple[int, ...]
 
@@ -41,6 +41,8 @@ class Handle:
 
     def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
         """A copy on the host as a NumPy array, cut from the graph."""
+        if state.capture is not None:
+            state.capture.reads(self.node)
         value = self.node.value
         return np.array(backend_of(value).to_numpy(value))
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
-from tinygradrnn.ops import Part
+from tinygradrnn.ops import Part, Product
 from tinygradrnn.recording import Array, Node, Place, at, state
 from tinygradrnn.tensors import Tensor
+
+JOINED = 32  # products at most; each keeps its arrays alive until they are multiplied
 
 
 class ArrayLedger:
@@ -19,28 +21,40 @@ class ArrayLedger:
     def __init__(self) -> None:
         self.totals: dict[Node, Array] = {}
         self.own: set[Node] = set()
+        self.products: dict[Node, list[Product]] = {}
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
-        total = self.totals.get(node)
-        if type(term) is Part:
+        totals = self.totals
+        kind = type(term)
+        if kind is Product:
+            products = self.products.setdefault(node, [])
+            products.append(term)
+            if len(products) == JOINED:
+                self._multiply(node)
+        elif kind is Part:
             if node not in self.own:
                 xp = backend_of(node.value).xp
                 zeros = xp.zeros(node.shape, term.values.dtype)
-                self.totals[node] = total = zeros if total is None else xp.asarray(zeros + total)
+                totals[node] = xp.asarray(zeros + totals[node]) if node in totals else zeros
                 self.own.add(node)
-            ops.add_part(total, *term)
-        elif total is None:
-            self.totals[node] = term  # may be shared with another node: not ours to write into
+            ops.add_part(totals[node], *term)
+        elif node not in totals:
+            totals[node] = term  # may be shared with another node: not ours to write into
         elif node in self.own:
-            total += term
-            self.totals[node] = total
+            totals[node] += term
         else:
-            self.totals[node] = total + term
+            totals[node] = totals[node] + term
             self.own.add(node)
+
+    def _multiply(self, node: Node) -> None:
+        """Compute the products that have been sent to a node."""
+        self.add(node, ops.joined(self.products.pop(node)))
 
     def take(self, node: Node) -> Array | None:
         """The complete gradient of a node, forgotten here; None if nothing arrived."""
+        if node in self.products:
+            self._multiply(node)
         return self.totals.pop(node, None)
 
 
@@ -52,8 +66,9 @@ class RecordingLedger:
 
     records = True
 
-    def __init__(self) -> None:
+    def __init__(self, uniform: bool = False) -> None:
         self.terms: dict[Node, list[Any]] = {}
+        self.uniform = uniform  # a sum even of one term: the last time step is like the others
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
@@ -64,7 +79,8 @@ class RecordingLedger:
         terms = self.terms.pop(node, None)
         if terms is None:
             return None
-        if len(terms) == 1 and not isinstance(terms[0], Part):
+        single = len(terms) == 1 and not isinstance(terms[0], Part)
+        if single and not self.uniform:
             only: Tensor = terms[0]
             return only
         operands: list[Any] = []
@@ -97,4 +113,4 @@ def dense(term: Any, shape: tuple[int, ...]) -> Array:
         total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
         ops.add_part(total, *term)
         return total
-    return term
+    return ops.contract(*term) if isinstance(term, Product) else term

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
-from tinygradrnn.recording import Array, Leaf
+from tinygradrnn.clipping import checked_parameters, clip_grad_norm, clip_grad_value
+from tinygradrnn.recording import Array, Leaf, no_grad, state
 from tinygradrnn.tensors import Tensor
 
 Slots = dict[str, Array]
@@ -38,30 +40,51 @@ class Optimizer:
                     f"got {value!r}"
                 )
         self.lr = float(lr)
+        self.rate: Any = self.lr  # the learning rate of the step that is being made
         self.settings: dict[str, Any] = settings
         self.slots: list[Slots] = [{} for _ in self.params]
         self.steps = [0 for _ in self.params]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        for position, parameter in enumerate(self.params):
-            leaf = parameter.node
-            if parameter.grad is None or not isinstance(leaf, Leaf) or not leaf.requires_grad:
-                continue
-            self.steps[position] += 1
-            backend = backend_of(leaf.value)
-            slots = self.slots[position]
-            value = leaf.value
-            for name, slot in slots.items():
-                if type(slot) is not type(value) or slot.dtype != value.dtype:  # moved since
-                    slots[name] = backend.asarray(backend_of(slot).to_numpy(slot), value.dtype)
-            value -= self.change(
-                backend.xp, value, parameter.grad.data, slots, self.steps[position]
-            )
-            leaf.replace_value(value)
+        due = [k for k, p in enumerate(self.params) if p.grad is not None and p.requires_grad]
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
-        """What to subtract from the parameter w, given its gradient g; ``slots`` is its memory."""
+        if state.capture is not None:
+            state.capture.depends(self, "settings")
+            state.capture.counts(self.steps, due)
+        else:
+            for position in due:
+                self.steps[position] += 1
+        self.rate = number(lambda: self.lr)
+        for position in due:
+            self._update(position)
+
+    def _update(self, position: int) -> None:
+        parameter = self.params[position]
+        leaf, grad = parameter.node, parameter.grad
+        assert isinstance(leaf, Leaf) and grad is not None
+        value = leaf.value
+        slots = self.slots[position]
+        for name, slot in slots.items():
+            if type(slot) is not type(value) or slot.dtype != value.dtype:  # moved since
+                numbers = backend_of(slot).to_numpy(slot)
+                slots[name] = backend_of(value).asarray(numbers, value.dtype)
+        if state.capture is None:
+            value -= self.change(value, grad.node.value, slots, position)
+            leaf.replace_value(value)
+        else:
+            state.capture.uses(leaf)
+            with no_grad():
+                new = parameter - self.change(parameter, grad, slots, position)
+            state.capture.assign(leaf, "value", new)
+
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
+        """What to subtract from the parameter w, given its gradient g; ``slots`` is its memory.
+
+        Works on arrays, and on tensors for ``tg.compile``: with operators, operations,
+        :func:`number` for what is another number at each step, :func:`memory` and
+        :func:`remember`.
+        """
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -107,15 +130,30 @@ class Optimizer:
             loaded.append({name: backend.asarray(array).copy() for name, array in slots.items()})
         self.lr = state["lr"]
         self.settings = dict(state["settings"])
-        self.steps = list(state["steps"])
-        self.slots = loaded
+        self.steps[:] = state["steps"]  # the lists and dicts themselves are known to plans
+        for slots, own in zip(loaded, self.slots, strict=True):
+            own.clear()
+            own.update(slots)
 
 
-def zeros(slots: Slots, name: str, like: Array) -> Array:
+def memory(slots: Slots, name: str, like: Any) -> Any:
     """The array of that name in a parameter's memory, zeros at first."""
+    if state.capture is not None:
+        return state.capture.held(slots, name, like.node.value)
     if name not in slots:
         slots[name] = backend_of(like).xp.zeros_like(like)
     return slots[name]
+
+
+def remember(slots: Slots, name: str, value: Any) -> None:
+    """Keep a new value of the array of that name; one that was changed in place is kept already."""
+    if state.capture is not None:
+        state.capture.assign(slots, name, value)
+
+
+def number(read: Callable[[], float]) -> Any:
+    """A number that may be another one at the next step."""
+    return read() if state.capture is None else state.capture.number(read)
 
 
 def decayed(g: Array, w: Array, weight_decay: float) -> Array:
@@ -152,16 +190,18 @@ class SGD(Optimizer):
             params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr v."""
         mu = self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
+        lr = self.rate
         if not mu:
-            return self.lr * g
-        v = zeros(slots, "momentum", w)
+            return lr * g
+        v = memory(slots, "momentum", w)
         v *= mu
         v += g
-        return self.lr * (g + mu * v if self.settings["nesterov"] else v)
+        remember(slots, "momentum", v)
+        return lr * (g + mu * v if self.settings["nesterov"] else v)
 
 
 class Adagrad(Optimizer):
@@ -183,12 +223,13 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(params, lr, eps=eps, weight_decay=weight_decay)
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr g / (√s + ε)."""
         g = decayed(g, w, self.settings["weight_decay"])
-        s = zeros(slots, "square", w)
+        s = memory(slots, "square", w)
         s += g * g
-        return self.lr * g / (xp.sqrt(s) + self.settings["eps"])
+        remember(slots, "square", s)
+        return self.rate * g / (ops.sqrt(s) + self.settings["eps"])
 
 
 class RMSprop(Optimizer):
@@ -214,20 +255,23 @@ class RMSprop(Optimizer):
             params, lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr v; without momentum v = g / (√s + ε)."""
         alpha, mu = self.settings["alpha"], self.settings["momentum"]
         g = decayed(g, w, self.settings["weight_decay"])
-        s = zeros(slots, "square", w)
+        s = memory(slots, "square", w)
         s *= alpha
         s += (1 - alpha) * g * g
-        scaled = g / (xp.sqrt(s) + self.settings["eps"])
+        remember(slots, "square", s)
+        lr = self.rate
+        scaled = g / (ops.sqrt(s) + self.settings["eps"])
         if not mu:
-            return self.lr * scaled
-        v = zeros(slots, "momentum", w)
+            return lr * scaled
+        v = memory(slots, "momentum", w)
         v *= mu
         v += scaled
-        return self.lr * v
+        remember(slots, "momentum", v)
+        return lr * v
 
 
 class Adam(Optimizer):
@@ -264,23 +308,28 @@ class Adam(Optimizer):
             params, lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
         )
 
-    def change(self, xp: Any, w: Array, g: Array, slots: Slots, step: int) -> Array:
+    def change(self, w: Any, g: Any, slots: Slots, position: int) -> Any:
         """Lr m̂ / (√v̂ + ε)."""
         b1, b2 = self.settings["beta1"], self.settings["beta2"]
         decay = self.settings["weight_decay"]
         if not self.decoupled:
             g = decayed(g, w, decay)
-        m = zeros(slots, "mean", w)
+        m = memory(slots, "mean", w)
         m *= b1
         m += (1 - b1) * g
-        v = zeros(slots, "square", w)
+        remember(slots, "mean", m)
+        v = memory(slots, "square", w)
         v *= b2
         v += (1 - b2) * g * g
-        root = xp.sqrt(v)
-        root /= (1 - b2**step) ** 0.5
+        remember(slots, "square", v)
+        steps = self.steps
+        root = ops.sqrt(v)
+        root /= number(lambda: (1 - b2 ** steps[position]) ** 0.5)
         root += self.settings["eps"]
-        change = (self.lr / (1 - b1**step)) * m / root
-        return change + self.lr * decay * w if decay and self.decoupled else change
+        change = number(lambda: self.lr / (1 - b1 ** steps[position])) * m / root
+        if not (decay and self.decoupled):
+            return change
+        return change + number(lambda: self.lr * decay) * w
 
 
 class AdamW(Adam):
@@ -299,88 +348,13 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
-# ---------------------------------------------------------------- clipping
-
-
-def clip_grad_norm(
-    params: Iterable[Tensor], max_norm: float, p: float = 2, error_if_nonfinite: bool = False
-) -> Tensor:
-    """Scale all gradients together so that their joint p-norm is at most ``max_norm``.
-
-    g ← g · max_norm / ‖g‖_p, only if ‖g‖_p > max_norm (Pascanu et al. 2013; note set 003, whose
-    formula lacks the condition; Mikolov's trick in note set 001 clips to a range, see
-    :func:`clip_grad_value`). The norm is summed in float64, where the squares of float32 cannot
-    overflow; PyTorch adds 1e-6 to it. If it is NaN or infinite the gradients stay as they are.
-
-    Parameters
-    ----------
-    params : iterable of Parameter
-        Those without a gradient are left out.
-    max_norm : float
-        Above 0; infinity to measure only.
-    p : float
-        1, 2, any number above 0, or ``float("inf")`` for the largest element.
-    error_if_nonfinite : bool
-        Raise if the norm is NaN or infinite; costs a look at the value on a GPU.
-
-    Returns
-    -------
-    Tensor
-        The norm before, 0-d.
-    """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
-    if not p > 0:
-        raise ValueError(f"clip_grad_norm: p must be above 0, got {p}")
-    listed = dict.fromkeys(checked_parameters(params, "clip_grad_norm"))
-    leaves = [q for q in listed if q.grad is not None]
-    if not leaves:
-        return Tensor(Leaf(np.zeros((), np.float32)))
-    arrays = [q.grad.data for q in leaves if q.grad is not None]
-    xp = backend_of(arrays[0]).xp
-    if p == float("inf"):
-        norm = xp.stack([abs(g).max() for g in arrays]).max()
-    elif p == 2:
-        norm = xp.sqrt(xp.stack([xp.multiply(g, g, dtype="float64").sum() for g in arrays]).sum())
-    else:
-        powers = [xp.power(abs(g), p, dtype="float64").sum() for g in arrays]
-        norm = xp.stack(powers).sum() ** (1 / p)
-    norm = xp.asarray(norm)
-    if error_if_nonfinite and not bool(xp.isfinite(norm)):
-        raise FloatingPointError(
-            f"clip_grad_norm: the norm of the gradients is {float(norm)}; run the step under "
-            "tg.debug() to find the operation that made it"
-        )
-    if max_norm < float("inf"):
-        above = xp.isfinite(norm) & (norm > max_norm)
-        scale = max_norm / xp.where(above, norm, max_norm)
-        for q, g in zip(leaves, arrays, strict=True):
-            q.grad = Tensor(Leaf(g * scale.astype(g.dtype)))
-    return Tensor(Leaf(norm.astype(arrays[0].dtype)))
-
-
-def clip_grad_value(params: Iterable[Tensor], min: float, max: float) -> None:
-    """Limit every element of every gradient to [min, max] (note sets 001 and 003)."""
-    if not min < max:
-        raise ValueError(f"clip_grad_value: min {min} must be below max {max}")
-    for q in checked_parameters(params, "clip_grad_value"):
-        if q.grad is not None:
-            xp = backend_of(q.grad.data).xp
-            q.grad = Tensor(Leaf(xp.clip(q.grad.data, min, max)))
-
-
-def checked_parameters(params: Iterable[Tensor], what: str) -> list[Tensor]:
-    """The parameters as a list, or an error that names the first that is none."""
-    if not isinstance(params, Iterable):
-        raise TypeError(f"{what}: params is a {type(params).__name__}; write model.parameters()")
-    listed = [params] if isinstance(params, Tensor) else list(params)
-    if not listed:
-        raise ValueError(f"{what}: no parameters were given (was an iterator used up?)")
-    for position, parameter in enumerate(listed):
-        if not isinstance(parameter, Tensor) or not parameter.node.is_leaf:
-            kind = type(parameter).__name__
-            raise TypeError(
-                f"{what}: item {position} of params is a {kind}, not a parameter; "
-                "write model.parameters()"
-            )
-    return listed
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm",
+    "clip_grad_value",
+]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tinygradrnn.ops.base import Op
@@ -76,6 +76,53 @@ class Place:
         return ", ".join(parts) or "outside any scope"
 
 
+class Recorder(Protocol):
+    """What ``tg.compile`` puts in place while it runs a function once, to learn what it does."""
+
+    def record(
+        self, operation: Op, inputs: Sequence[Node], settings: dict[str, Any], value: Array
+    ) -> Node:
+        """The result of an operation that needs no gradient."""
+
+    def draw(self, operation: Op, settings: dict[str, Any], value: Array) -> Node:
+        """Random numbers, drawn anew at each call."""
+
+    def number(self, read: Callable[[], float]) -> Any:
+        """A number that is asked for anew at each call, such as a learning rate."""
+
+    def changes(self, node: Node) -> bool:
+        """Whether a value may be another one at the next call."""
+
+    def reads(self, node: Node) -> None:
+        """The program looks at a value, and might go another way for another one."""
+
+    def depends(self, owner: Any, name: str) -> None:
+        """The program looks at an attribute, and might go another way for another value."""
+
+    def check(
+        self, node: Node, low: int, high: int, error: Callable[[int, int], Exception]
+    ) -> None:
+        """Integers must lie in low…high at each call; else the error for the least and largest."""
+
+    def held(self, owner: dict[str, Array], name: str, like: Array) -> Any:
+        """An array in the memory of an optimiser, zeros at first, as a tensor."""
+
+    def assign(self, owner: Any, name: str, new: Any) -> None:
+        """Such an array, or a parameter (name ``"value"``), gets the value of a tensor."""
+
+    def gradient(self, leaf: Leaf) -> Any:
+        """What is in the ``.grad`` of a leaf now, as a tensor or None."""
+
+    def sets(self, leaf: Leaf) -> None:
+        """The ``.grad`` of a leaf is about to be set."""
+
+    def uses(self, leaf: Leaf) -> None:
+        """An optimiser has read the ``.grad`` of a leaf."""
+
+    def counts(self, counters: list[int], positions: Sequence[int]) -> None:
+        """Integers that go up by one at each call, before anything is computed."""
+
+
 class Watch:
     """Looks on while operations run inside a block."""
 
@@ -92,6 +139,7 @@ class _State(threading.local):
     """What each thread has of its own: where it stands, and where it comes back to."""
 
     place = Place()
+    capture: Recorder | None = None
 
     def __init__(self) -> None:
         self.before: list[Place] = []
@@ -208,6 +256,9 @@ class Node:
         return f"<Node {self.op}{name} {self.shape}{step}>"
 
 
+NO_SETTINGS: dict[str, Any] = {}
+
+
 class Leaf(Node):
     """A value that no recorded operation made: a parameter, an input, a constant.
 
@@ -222,8 +273,15 @@ class Leaf(Node):
     __slots__ = ("_handle", "changed", "grad")
 
     def __init__(self, value: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        super().__init__(None, (), {}, value, state.place, requires_grad)
+        self.operation = None
+        self.inputs = ()
+        self.settings = NO_SETTINGS
+        self.value = value
+        self.place = state.place
+        self.requires_grad = requires_grad
+        self.order = tick()
         self.name = name
+        self.lines = None
         self.grad: Tensor | None = None
         self.changed = 0
         self._handle: weakref.ref[Tensor] | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
 from tinygradrnn.backend import backend_of, backend_of_type, get_backend, load_backend
 from tinygradrnn.handles import Handle, Shape
-from tinygradrnn.recording import Array, Leaf, state
+from tinygradrnn.recording import Array, Leaf, no_grad, state
 
 
 class Tensor(Handle):
@@ -37,6 +37,8 @@ class Tensor(Handle):
         Assigning replaces a leaf's value in place (same shape; the dtype is kept), and graphs
         recorded before are then stale. Writing into the array by index goes unseen; assign.
         """
+        if state.capture is not None:
+            state.capture.reads(self.node)
         return self.node.value
 
     @data.setter
@@ -47,6 +49,11 @@ class Tensor(Handle):
                 f"data: {node.describe()} was computed, so its value cannot be assigned; only a "
                 "leaf's can. Write x.detach() first."
             )
+        if state.capture is not None and isinstance(value, Tensor) and value.shape == node.shape:
+            with no_grad():
+                new = value.astype(node.value.dtype)
+            state.capture.assign(node, "value", new)
+            return
         array = backend_of(node.value).asarray(to_array(value), dtype=node.value.dtype)
         if array.shape != node.shape:
             raise ValueError(
@@ -61,7 +68,9 @@ class Tensor(Handle):
 
         For the gradient of an intermediate result use ``tg.grad(loss, [h])``.
         """
-        return self.node.grad if isinstance(self.node, Leaf) else None
+        if not isinstance(self.node, Leaf):
+            return None
+        return self.node.grad if state.capture is None else state.capture.gradient(self.node)
 
     @grad.setter
     def grad(self, value: TensorLike | None) -> None:
@@ -74,6 +83,8 @@ class Tensor(Handle):
                 raise ValueError(
                     f"grad: {node.describe()} cannot take a gradient of shape {value.shape}"
                 )
+        if state.capture is not None:
+            state.capture.sets(node)
         node.grad = value
 
     @property
@@ -105,7 +116,10 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """The same values (not copied) as a leaf that needs no gradient: cuts the graph here."""
-        return Tensor(Leaf(self.node.value, name=self.node.name))
+        node = self.node
+        if state.capture is not None:
+            return Tensor(state.capture.record(ops.detached, [node], {}, node.value))
+        return Tensor(Leaf(node.value, name=node.name))
 
     def to(self, backend: str) -> Tensor:
         """The tensor on another backend (``"numpy"``, ``"cupy"`` …); itself if it is there.

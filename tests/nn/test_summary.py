@@ -129,7 +129,7 @@ def test_running_the_example_leaves_no_trace():
     model[1].eval()
 
     def attributes():
-        return [{**vars(module), "training": module.training} for module in model.modules()]
+        return [{**vars(module), "_training": module.training} for module in model.modules()]
 
     before = attributes()
     x = np.ones((2, 5, 3), np.float32)

@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     number("seed", "start of the random numbers; the same seed gives the same run")
     number("threads", "for matrix products; more help large models on an idle machine")
     parser.add_argument(
+        "--no-compile",
+        dest="compile",
+        action="store_false",
+        help="compute every step operation by operation: slower, for looking at the explicit path",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write (default: runs/NAME-1, -2, ...)"
     )
     add_backend(parser)

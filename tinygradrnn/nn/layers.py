@@ -10,7 +10,6 @@ import numpy as np
 
 from tinygradrnn import functional as F
 from tinygradrnn.arrays import TensorLike
-from tinygradrnn.backend import backend_of
 from tinygradrnn.nn import initialisers
 from tinygradrnn.nn.modules import Module, Parameter
 from tinygradrnn.recording import timestep
@@ -119,8 +118,7 @@ class Embedding(Module):
         vectors = F.embedding(ids, self.W)
         if self.padding_idx is None:
             return vectors
-        kept = backend_of(vectors.data).asarray(ids.numpy()[..., None] != self.padding_idx)
-        return F.where(kept, vectors, 0.0)
+        return F.where((ids != self.padding_idx)[..., None], vectors, 0.0)
 
 
 class Dropout(Module):

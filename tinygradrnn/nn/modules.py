@@ -11,7 +11,7 @@ import numpy as np
 from tinygradrnn.arrays import TensorLike, require_float, to_array
 from tinygradrnn.backend import backend_of, get_backend, load_backend
 from tinygradrnn.nn.summary import Summary, summarise
-from tinygradrnn.recording import Array, Leaf, scope
+from tinygradrnn.recording import Array, Leaf, scope, state
 from tinygradrnn.tensors import Tensor
 
 
@@ -77,9 +77,20 @@ class Module:
     name.
     """
 
-    training = True
+    _training = True
     one_row = False  # whether summary() shows it as one layer, whatever it is made of
     _name = ""
+
+    @property
+    def training(self) -> bool:
+        """Whether dropout drops; switched by :meth:`train` and :meth:`eval`."""
+        if state.capture is not None:
+            state.capture.depends(self, "_training")
+        return self._training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._training = mode
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         raise TypeError(f"{type(self).__name__} has no forward(); define it to call the module")

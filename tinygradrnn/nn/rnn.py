@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
-from tinygradrnn.backend import backend_of
 from tinygradrnn.nn.cells.base import (
     Cell,
     check_input,
@@ -18,12 +15,11 @@ from tinygradrnn.nn.cells.base import (
     checked_state,
     equations_of,
 )
+from tinygradrnn.nn.lengths import Lengths, checked_lengths, chosen, last_of, without_padding
 from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
-from tinygradrnn.recording import Leaf, cell_scope, timestep
+from tinygradrnn.recording import cell_scope, timestep
 from tinygradrnn.tensors import Tensor, as_tensor
-
-Lengths = np.ndarray[Any, np.dtype[np.int64]]
 
 DROPPED = "x × mask"  # what pictures call an input that was masked before it was read
 
@@ -129,7 +125,7 @@ class RNN(Module):
         x = as_tensor(x)
         check_input(self.cell, x, ("B", "T", "F"))
         batch, steps = x.shape[:2]
-        valid = checked_lengths(lengths, batch, steps)
+        valid = checked_lengths(lengths, x)
         x = without_padding(x, valid)
         backwards = self.reverse != reverse
         state = self._start(state, batch)
@@ -157,9 +153,10 @@ class RNN(Module):
         if t in (0, x.shape[1] - 1):  # the first step of either direction
             check_step(self.cell, state, new, y, x.shape[0])
         name_nodes(new)
-        if valid is not None and not (valid > t).all():
-            new = map_state(lambda after, before: chosen(valid > t, after, before), new, state)
-            y = chosen(valid > t, y, 0.0)
+        if valid is not None and not valid.all_run(t):
+            runs = valid.running(t)
+            new = map_state(lambda after, before: chosen(runs, after, before), new, state)
+            y = chosen(runs, y, 0.0)
             name_nodes(new)
         return new, y
 
@@ -192,26 +189,6 @@ class RNN(Module):
                 yield from held(f"cell.{name}", value)
 
 
-def chosen(runs: np.ndarray[Any, Any], x: Tensor, otherwise: Tensor | float) -> Tensor:
-    """``x`` where ``runs``, which has the first axes of x, holds; ``otherwise`` elsewhere."""
-    column = runs.reshape(*runs.shape, *(1,) * (x.ndim - runs.ndim))
-    return ops.where(Tensor(Leaf(backend_of(x.data).asarray(column), name="running")), x, otherwise)
-
-
-def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:
-    """Zeros past the lengths: there even NaN must reach no value and no gradient."""
-    if lengths is None or x.node.operation is ops.stack:  # the outputs of a layer are zero there
-        return x
-    return chosen(np.arange(x.shape[1]) < lengths[:, None], x, 0.0)
-
-
-def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
-    """The element of (B, T, …) at each sequence's own last step."""
-    if lengths is None:
-        return F.unstacked(y, y.shape[1] - 1, axis=1)
-    return y[np.arange(y.shape[0]), lengths - 1]
-
-
 def hidden(state: State) -> Tensor:
     """The part of a state that recurrent dropout masks: h where there is one, else the first."""
     if not isinstance(state, tuple):
@@ -232,24 +209,3 @@ def with_hidden(state: State, value: Tensor) -> State:
 def _hidden_position(state: tuple[Any, ...]) -> int:
     fields = getattr(state, "_fields", ())
     return fields.index("h") if "h" in fields else 0
-
-
-def checked_lengths(lengths: Any, batch: int, steps: int) -> Lengths | None:
-    """The lengths as integers, None if all are T; or an error that says what is wrong with them."""
-    if lengths is None:
-        return None
-    values = lengths.numpy() if isinstance(lengths, Tensor) else np.asarray(lengths)
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {values.dtype}")
-    if values.shape != (batch,):
-        raise ValueError(
-            f"lengths must be one number for each of the {batch} sequences, got shape "
-            f"{values.shape}"
-        )
-    wrong = values[(values < 1) | (values > steps)]
-    if wrong.size:
-        raise ValueError(
-            f"lengths must be from 1 to T = {steps}, got {int(wrong[0])} (a sequence without steps "
-            "has no last output; leave it out of the batch)"
-        )
-    return None if (values == steps).all() else values.astype(np.int64)

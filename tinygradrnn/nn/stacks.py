@@ -9,8 +9,9 @@ from tinygradrnn import functional as F
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
+from tinygradrnn.nn.lengths import checked_lengths, last_of, without_padding
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.rnn import DROPPED, RNN, RNNOutput, checked_lengths, last_of, without_padding
+from tinygradrnn.nn.rnn import DROPPED, RNN, RNNOutput
 from tinygradrnn.nn.states import State, describe
 from tinygradrnn.recording import timestep
 from tinygradrnn.tensors import Tensor, as_tensor
@@ -110,7 +111,7 @@ class Stacked(Module):
         x = as_tensor(x)
         if x.ndim != 3:
             raise ValueError(f"{type(self).__name__}: x must be (B, T, F), got {x.shape}")
-        lengths = checked_lengths(lengths, *x.shape[:2])
+        lengths = checked_lengths(lengths, x)
         if self.skip or (self.training and self.dropout):
             x = without_padding(x, lengths)
         wanted = f"a tuple of {len(self.layers)} states, one for each layer"

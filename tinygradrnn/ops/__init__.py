@@ -21,6 +21,7 @@ from tinygradrnn.ops.arithmetic import (
 from tinygradrnn.ops.base import (
     NonFiniteError,
     Op,
+    detached,
 )
 from tinygradrnn.ops.elementwise import (
     absolute,
@@ -41,10 +42,16 @@ from tinygradrnn.ops.indexing import (
     accumulate,
     add_part,
     check_indices,
+    check_within,
     getitem,
+    pick,
+    scatter,
     take,
 )
 from tinygradrnn.ops.linear import (
+    Product,
+    contract,
+    joined,
     matmul,
 )
 from tinygradrnn.ops.reductions import (
@@ -72,6 +79,7 @@ __all__ = [
     "NonFiniteError",
     "Op",
     "Part",
+    "Product",
     "absolute",
     "accumulate",
     "add",
@@ -79,14 +87,18 @@ __all__ = [
     "broadcast_to",
     "cast",
     "check_indices",
+    "check_within",
     "clip",
     "concatenate",
+    "contract",
+    "detached",
     "divide",
     "equal",
     "exp",
     "getitem",
     "greater",
     "greater_equal",
+    "joined",
     "leaky_relu",
     "less",
     "less_equal",
@@ -103,9 +115,11 @@ __all__ = [
     "negative",
     "not_equal",
     "pad",
+    "pick",
     "power",
     "relu",
     "reshape",
+    "scatter",
     "sigmoid",
     "sign",
     "softmax",

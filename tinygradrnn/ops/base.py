@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of, common_backend
-from tinygradrnn.recording import Array, Leaf, Node, state
+from tinygradrnn.recording import NO_SETTINGS, Array, Leaf, Node, state
 from tinygradrnn.tensors import Tensor
 
 Rule = Callable[..., Any]
@@ -49,7 +49,7 @@ class Op:
         it computes, given tensors it records, so that gradients are differentiable again. What
         broadcasting repeated is summed by the engine, not by the rule. None: no gradient.
     each : callable, optional
-        Instead of ``rules``, for any number of arguments: ``each(k, g, y, *arguments)``.
+        Instead of ``rules``, for any number of arguments: ``each(k, g, y, arguments)``.
     label : str, optional
         What a drawing writes; the name when left out.
     problem : callable, optional
@@ -94,29 +94,35 @@ class Op:
         ValueError, IndexError, TypeError
             What the array module raises, with the operation, the names and the shapes.
         """
-        for argument in arguments:
-            if isinstance(argument, Tensor):
-                break
-        else:
-            return self.compute(arguments, settings)  # type: ignore[no-any-return]
         inputs: list[Node] = []
         values: list[Array] = []
-        records = False
-        for position, argument in enumerate(arguments):
-            node = argument.node if isinstance(argument, Tensor) else constant(argument, arguments)
+        needs = False
+        for argument in arguments:
+            if isinstance(argument, Tensor):
+                node = argument.node
+                if node.requires_grad:
+                    needs = True
+            elif type(argument) in NUMBERS:
+                node = Leaf(argument)
+            elif any([isinstance(a, Tensor) for a in arguments]):
+                node = constant(argument, arguments)
+            else:
+                return self.compute(arguments, settings)  # type: ignore[no-any-return]
             inputs.append(node)
             values.append(node.value)
-            if node.requires_grad and position not in self.blind:
-                records = True
         value = self.compute(values, settings, inputs)
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
             inputs = narrow
             value = self.compute([node.value for node in inputs], settings, inputs)
-        if isinstance(value, np.generic):  # NumPy's reductions give scalars, CuPy's 0-d arrays
-            value = np.asarray(value)
+        if type(value) not in array_modules and isinstance(value, np.generic):
+            value = np.asarray(value)  # NumPy's reductions give scalars, CuPy's 0-d arrays
+        if needs and self.blind:
+            needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
-        if records and place.recording and self.differentiable:
-            node = Node(self, tuple(inputs), settings, value, place, True)
+        if needs and place.recording and self.differentiable:
+            node = Node(self, tuple(inputs), settings or NO_SETTINGS, value, place, True)
+        elif state.capture is not None:
+            node = state.capture.record(self, inputs, settings, value)
         else:
             node = Leaf(value)
             if place.recording:
@@ -134,16 +140,33 @@ class Op:
         """Run forward on arrays, on the one backend that they live on."""
         kind = type(values[0])
         xp = array_modules.get(kind)
-        if xp is None:  # a number, or the first array of its type
-            kind, xp = first_array(values)
         for value in values:
             if type(value) is not kind and type(value) not in NUMBERS:
-                common_backend(self.name, [v for v in values if type(v) not in NUMBERS])
+                xp = None  # a number first, or arrays of several types
+        if xp is None:
+            xp = self.array_module(values)
         try:
             return self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except (ValueError, IndexError, TypeError, OverflowError) as error:
             given = [node.describe() for node in inputs] if inputs else map(describe, values)
             raise type(error)(self.explain(error, values, list(given), settings)) from error
+
+    def array_module(self, values: Sequence[Array]) -> Any:
+        """The array module of values that are not all of one type."""
+        arrays = [value for value in values if type(value) not in NUMBERS]
+        kind = type(arrays[0])
+        if len(arrays) > 1 and any([type(array) is not kind for array in arrays]):
+            common_backend(self.name, arrays)
+        if kind not in array_modules:
+            array_modules[kind] = backend_of(arrays[0]).xp
+        return array_modules[kind]
+
+    def term(self, position: int, g: Any, y: Any, xs: Sequence[Any], settings: Any) -> Any:
+        """∂L/∂argument as its rule gives it, from g = ∂L/∂y."""
+        rule = self.rules[position]
+        assert rule is not None
+        arguments = [xs] if isinstance(self.rules, EachRule) else xs
+        return rule(g, y, *arguments, **settings)
 
     def explain(
         self, error: Exception, values: Sequence[Array], given: list[str], settings: dict[str, Any]
@@ -169,7 +192,10 @@ def frozen_name(op: Op, inputs: Sequence[Node]) -> str | None:
 
 
 class EachRule:
-    """The rules of an operation of any number of arguments, read like a tuple."""
+    """The rules of an operation of any number of arguments, read like a tuple.
+
+    They take the arguments as one sequence: ``rules[k](g, y, arguments)``.
+    """
 
     def __init__(self, each: Rule) -> None:
         self.each = each
@@ -179,13 +205,6 @@ class EachRule:
 
 
 array_modules: dict[type, Any] = {}
-
-
-def first_array(values: Sequence[Array]) -> tuple[type, Any]:
-    """The type of the first array among the values, and its array module."""
-    array = next(v for v in values if type(v) not in NUMBERS)
-    xp = array_modules[type(array)] = backend_of(array).xp
-    return type(array), xp
 
 
 def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[Node] | None:
@@ -200,11 +219,23 @@ def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[N
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     wide = np.result_type(*floats) if floats else np.dtype(np.float32)
     return [
-        Leaf(node.value.astype(wide), name=node.name)
+        as_float(node, wide)
         if hasattr(node.value, "dtype") and node.value.dtype.kind in "iu"
         else node
         for node in inputs
     ]
+
+
+def as_float(node: Node, dtype: Any) -> Node:
+    """Integers as floats; no gradient flows into them."""
+    value = node.value.astype(dtype)
+    if state.capture is not None:
+        return state.capture.record(as_float_op, [node], {"dtype": dtype}, value)
+    return Leaf(value, name=node.name)
+
+
+as_float_op = Op("as_float", lambda xp, x, dtype: x.astype(dtype))
+detached = Op("detach", lambda xp, x: x)
 
 
 def constant(value: Any, beside: Sequence[Any]) -> Leaf:
@@ -214,6 +245,8 @@ def constant(value: Any, beside: Sequence[Any]) -> Leaf:
     """
     if type(value) in NUMBERS:
         return Leaf(value)
+    if isinstance(value, Leaf):  # a number that a compiled step asks for at each call
+        return value
     if isinstance(value, np.generic):
         return Leaf(value.item())
     array = to_array(value)

@@ -7,14 +7,14 @@ engine adds parts in place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
 from tinygradrnn.ops.shaping import stack
-from tinygradrnn.recording import Array
+from tinygradrnn.recording import Array, state
 from tinygradrnn.tensors import Tensor
 
 Index = tuple[Any, ...]
@@ -39,6 +39,8 @@ class Part(NamedTuple):
 
 def filled(index: Index, arrays: Sequence[Array]) -> Index:
     """The index with its holes filled."""
+    if not arrays:
+        return index
     return tuple([arrays[i.position] if isinstance(i, Hole) else i for i in index])
 
 
@@ -53,8 +55,32 @@ def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]
 take = Op(
     "getitem",
     lambda xp, x, *arrays, index: x[filled(index, arrays)],
-    each=lambda k, g, y, x, *arrays, index: Part(g, index, arrays),  # arrays get no gradient
+    each=lambda k, g, y, xs, index: Part(g, index, tuple(xs[1:])),  # integers get no gradient
     label="slice",
+)
+
+
+def _pick(xp: Any, x: Array, ids: Array) -> Array:
+    return xp.take_along_axis(x, ids[..., None], axis=-1)[..., 0]
+
+
+def _scatter(xp: Any, g: Array, ids: Array, size: int) -> Array:
+    return xp.where(ids[..., None] == xp.arange(size), g[..., None], xp.zeros((), g.dtype))
+
+
+pick: Op = Op(
+    "pick",
+    _pick,
+    lambda g, y, x, ids: scatter(g, ids, size=x.shape[-1]),
+    None,
+    label="x[…, id]",
+)
+scatter: Op = Op(
+    "scatter",
+    _scatter,
+    lambda g, y, x, ids, size: pick(g, ids),
+    None,
+    label="to id",
 )
 
 
@@ -76,7 +102,7 @@ def _accumulate(
 
 
 def _accumulate_rule(
-    k: int, g: Any, y: Any, *operands: Any, places: Any, shape: tuple[int, ...]
+    k: int, g: Any, y: Any, operands: Sequence[Any], places: Any, shape: tuple[int, ...]
 ) -> Any:
     position = 0
     for index, n_arrays in places:
@@ -92,7 +118,7 @@ def _accumulate_rule(
 accumulate = Op("accumulate", _accumulate, each=_accumulate_rule, label="Σ")
 
 
-BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+all_basic = frozenset((int, slice, type(None), type(Ellipsis))).issuperset
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -104,10 +130,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         For an index out of range, too many indices, or one of another kind.
     """
     parts = index if isinstance(index, tuple) else (index,)
-    for part in parts:
-        if type(part) not in BASIC:
-            break
-    else:
+    if all_basic(map(type, parts)):
         return from_stack(x, parts) if x.node.operation is stack else take(x, index=parts)
     filled_in: list[Any] = []
     arrays: list[Array] = []
@@ -117,17 +140,20 @@ def getitem(x: Tensor, index: Any) -> Tensor:
             axis = x.ndim - sum(p is not None for p in parts[position + 1 :])
         elif hasattr(part, "__len__"):
             none = isinstance(part, list) and not part
-            array = to_array(part, "int64" if none else None)
+            given = part.node.value if isinstance(part, Tensor) else part
+            array = to_array(given, "int64" if none else None)
             if array.dtype.kind == "b":
                 raise IndexError(
                     f"{x.node.describe()} cannot be indexed by a mask: the shape of the result "
                     "would depend on values. Write F.where(mask, x, 0.0), or give the positions: "
                     "x[mask.nonzero()]"
                 )
+            index_of = part if isinstance(part, Tensor) else array
             if axis < x.ndim:
-                check_indices(array, x.shape[axis], f"index {position} into {x.node.describe()}")
+                check_indices(index_of, x.shape[axis], f"index {position} into {x.node.describe()}")
             part = Hole(len(arrays))
-            arrays.append(backend_of(x.node.value).asarray(array))
+            computed = isinstance(index_of, Tensor) and state.capture is not None
+            arrays.append(index_of if computed else backend_of(x.node.value).asarray(array))
         elif part is not None and not isinstance(part, slice):
             part = as_int(part, x)
         axis += part is not None and part is not Ellipsis
@@ -169,12 +195,26 @@ def as_int(part: Any, x: Tensor) -> int:
     return number
 
 
-def check_indices(array: Array, size: int, what: str) -> None:
+def check_indices(array: Array | Tensor, size: int, what: str) -> None:
     """Raise unless the integer array is within -size…size-1 (CuPy would wrap it silently)."""
     if array.dtype.kind not in "iu":
         raise IndexError(f"{what} must be integers, got {array.dtype}")
-    if array.size and not (-size <= int(array.min()) and int(array.max()) < size):
-        raise IndexError(
-            f"{what} holds values from {int(array.min())} to {int(array.max())}; "
-            f"allowed are {-size} to {size - 1}"
-        )
+    check_within(
+        array,
+        -size,
+        size - 1,
+        lambda low, high: (
+            f"{what} holds values from {low} to {high}; allowed are {-size} to {size - 1}"
+        ),
+    )
+
+
+def check_within(
+    integers: Array | Tensor, low: int, high: int, message: Callable[[int, int], str]
+) -> None:
+    """Raise IndexError, with the message for the smallest and largest, unless all are in range."""
+    values = integers.node.value if isinstance(integers, Tensor) else integers
+    if values.size and not (low <= int(values.min()) and int(values.max()) <= high):
+        raise IndexError(message(int(values.min()), int(values.max())))
+    if state.capture is not None and isinstance(integers, Tensor):
+        state.capture.check(integers.node, low, high, lambda *found: IndexError(message(*found)))

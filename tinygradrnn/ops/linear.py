@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
+from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
+from tinygradrnn.tensors import Tensor
 
 Shape = tuple[int, ...]
+
+
+class Product(NamedTuple):
+    """A gradient xᵀ g that is still to be computed.
+
+    Every time step sends one to the same weights. The engine joins their rows, so that one product
+    with many rows takes the place of many with few, and of as many sums of whole matrices.
+    """
+
+    x: Any
+    g: Any
+
+    @property
+    def shape(self) -> Shape:
+        return (self.x.shape[-1], self.g.shape[-1])
+
+
+def joined(products: Sequence[Product]) -> Any:
+    """The sum of products of arrays."""
+    if len(products) == 1:
+        return contract(*products[0])
+    xp = backend_of(products[0].g).xp
+    return contract(
+        xp.concatenate([x.reshape(-1, x.shape[-1]) for x, _ in products]),
+        xp.concatenate([g.reshape(-1, g.shape[-1]) for _, g in products]),
+    )
 
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -16,7 +45,11 @@ def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
         return g[..., None] * y if x.ndim > 1 else g * y
     if x.ndim == 1 and y.ndim > 2:
         return (g[..., None, :] * y).sum(axis=-1)
-    return g @ y.swapaxes(-1, -2)
+    if isinstance(g, Tensor) or g.ndim > 2 or y.ndim > 2:
+        return g @ y.swapaxes(-1, -2)
+    if 8 <= len(g) <= len(y) // 4:
+        return y.dot(g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
+    return g.dot(y.T)
 
 
 def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -25,12 +58,7 @@ def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
         return g * x if x.ndim == 1 else g[..., None] * x
     if x.ndim == 1:
         return x[:, None] * g[..., None, :]
-    if x.ndim == 2 and y.ndim == 2:
-        return x.T @ g
-    if y.ndim == 2:
-        rows = prod(x.shape[:-1])
-        return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
-    return x.swapaxes(-1, -2) @ g
+    return Product(x, g) if y.ndim == 2 else x.swapaxes(-1, -2) @ g
 
 
 def _problem(x: Shape, y: Shape) -> str | None:
@@ -45,4 +73,24 @@ def _problem(x: Shape, y: Shape) -> str | None:
     return f"the leading axes {x[:-2]} and {y[:-2]} do not broadcast"
 
 
-matmul = Op("matmul", lambda xp, x, y: x @ y, _left, _right, label="@", problem=_problem)
+def _contract(xp: Any, x: Any, g: Any) -> Any:
+    if x.ndim == 2:
+        return x.T.dot(g)
+    rows = prod(x.shape[:-1])
+    return x.reshape(rows, x.shape[-1]).T @ g.reshape(rows, g.shape[-1])
+
+
+def _matmul(xp: Any, x: Any, y: Any) -> Any:
+    if getattr(x, "ndim", 0) == getattr(y, "ndim", 0) == 2:  # a number has no axes
+        return x.dot(y)  # the same; NumPy has less to think about
+    return x @ y
+
+
+contract: Op = Op(  # xᵀ g, summed over all rows of all batches in one product
+    "contract",
+    _contract,
+    lambda d, out, x, g: g @ d.swapaxes(-1, -2),
+    lambda d, out, x, g: x @ d,
+    label="ᵀ@",
+)
+matmul = Op("matmul", _matmul, _left, _right, label="@", problem=_problem)

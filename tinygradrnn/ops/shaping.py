@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -63,7 +64,7 @@ sum_to = Op(
 )
 
 
-def _part(k: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
+def _part(k: int, g: Any, y: Any, xs: Sequence[Any], axis: int) -> Any:
     axis %= len(g.shape)
     start = 0
     for x in xs[:k]:
@@ -100,7 +101,7 @@ concatenate = Op(
 stack = Op(
     "stack",
     lambda xp, *xs, axis: xp.stack(xs, axis=axis),
-    each=lambda k, g, y, *xs, axis: g[(slice(None),) * (axis % len(g.shape)) + (k,)],
+    each=lambda k, g, y, xs, axis: g[(slice(None),) * (axis % len(g.shape)) + (k,)],
     problem=_stack_problem,
 )
 pad = Op(

@@ -128,14 +128,13 @@ def _outcome(
     if isinstance(rule.term, str):
         return ""
     assert node.operation is not None
-    one = node.operation.rules[position]
-    assert one is not None
     values = [
         a if hasattr(s.value, "shape") else s.value
         for a, s in zip(arrays, node.inputs, strict=True)
     ]
     with np.errstate(all="ignore"):
-        term = fitted(one(gradient, result, *values, **node.settings), node.inputs[position])
+        term = node.operation.term(position, gradient, result, values, node.settings)
+        term = fitted(term, node.inputs[position])
     return f" = {_numbers(term).text}"
 
 
@@ -197,13 +196,11 @@ def _traced(node: Node, position: int) -> Rule:
 
     trace = _Trace()
     assert node.operation is not None
-    rule = node.operation.rules[position]
-    assert rule is not None
     g, y = stand_in(node.value, "g"), stand_in(node.value, "y")
     arguments = [stand_in(source.value, str(k)) for k, source in enumerate(node.inputs)]
     source = node.inputs[position]
     with at(Place(watch=trace)), np.errstate(all="ignore"):
-        term = rule(g, y, *arguments, **node.settings)
+        term = node.operation.term(position, g, y, arguments, node.settings)
         whole = term.values if isinstance(term, Part) else fitted(term, source)
 
     def read(made: Node) -> Tree:

@@ -11,8 +11,12 @@ from math import inf, prod
 from typing import Any, NamedTuple
 
 from tinygradrnn import ops
+from tinygradrnn.clipping import power_sum
+from tinygradrnn.functional import draw_mask
+from tinygradrnn.nn.cells.clockwork import divides
 from tinygradrnn.ops import Hole, Op
 from tinygradrnn.ops.arithmetic import share
+from tinygradrnn.ops.base import as_float_op
 from tinygradrnn.ops.elementwise import leak
 
 Shape = tuple[int, ...]
@@ -136,6 +140,23 @@ def _matmul(a: Text, b: Text) -> tuple[str, int]:
     return f"{a.within(SIGNED)} {sign} {b.within(SIGNED, right=True)}", MATRIX
 
 
+def _reshape(a: Text, shape: Shape) -> tuple[str, int]:
+    return f"reshape({a.text}, {setting(tuple(shape))})", ATOM
+
+
+def _contract(a: Text, b: Text) -> tuple[str, int]:
+    """Of matrices xᵀ @ g; batches of matrices are one long matrix."""
+    a, b = [
+        Text(_reshape(one, (prod(one.shape[:-1]), one.shape[-1]))[0]) if len(one.shape) > 2 else one
+        for one in (a, b)
+    ]
+    return _matmul(a._replace(text=_transpose(a, None)[0]), b)
+
+
+def _power_sum(a: Text, p: float) -> tuple[str, int]:
+    return f"Σ(|{a.text}|^{number(p)})", ATOM
+
+
 def _divide(a: Text, b: Text) -> tuple[str, int]:
     return f"{_factor(a)} ÷ {b.within(SIGNED, right=True)}", PRODUCT
 
@@ -237,6 +258,7 @@ WRITTEN: dict[Op, Writer] = {
     ops.power: _power,
     ops.negative: lambda a: (f"−{a.within(PRODUCT, right=True)}", SIGNED),
     ops.matmul: _matmul,
+    ops.contract: _contract,
     ops.greater: infix(">", COMPARISON, SUM),
     ops.greater_equal: infix("≥", COMPARISON, SUM),
     ops.less: infix("<", COMPARISON, SUM),
@@ -263,6 +285,8 @@ WRITTEN: dict[Op, Writer] = {
     leak: lambda a, slope: (f"where({a.within(SUM)} > 0, 1, {number(slope)})", ATOM),
     share: _share,
     ops.cast: _cast,
+    as_float_op: _cast,
+    ops.detached: called("detach"),
     ops.sum: called("Σ"),
     ops.mean: called("mean"),
     ops.max: called("max"),
@@ -270,7 +294,7 @@ WRITTEN: dict[Op, Writer] = {
     ops.softmax: called("softmax"),
     ops.log_softmax: called("log softmax"),
     ops.logsumexp: _logsumexp,
-    ops.reshape: lambda a, shape: (f"reshape({a.text}, {setting(tuple(shape))})", ATOM),
+    ops.reshape: _reshape,
     ops.transpose: _transpose,
     ops.broadcast_to: _broadcast_to,
     ops.sum_to: _sum_to,
@@ -279,5 +303,10 @@ WRITTEN: dict[Op, Writer] = {
     ops.pad: _pad,
     ops.transfer: _transfer,
     ops.take: _getitem,
+    ops.pick: called("pick"),
+    ops.scatter: called("scatter"),
     ops.accumulate: _accumulate,
+    power_sum: _power_sum,
+    divides: lambda a, period: (f"{period} divides {a.text}", ANY),
+    draw_mask: lambda shape, p, dtype: (f"mask({setting(shape)}, p={number(p)})", ATOM),
 }

@@ -34,6 +34,9 @@ class Settings:
         each other where other programs run: up to ten times as long. One thread also rounds alike
         whatever the number of cores. Acts where ``threadpoolctl`` is installed.
 
+    compile : bool
+        Whether steps run from a plan (:func:`tinygradrnn.compile`): the same numbers, sooner.
+
     Raises
     ------
     ValueError
@@ -52,6 +55,7 @@ class Settings:
     clip: float = 1.0
     seed: int = 0
     threads: int = 1
+    compile: bool = True
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:

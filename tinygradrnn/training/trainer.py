@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from math import log
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
+from tinygradrnn.collector import without_collector
+from tinygradrnn.compiler.compiled import compile
 from tinygradrnn.models import CharacterModel
 from tinygradrnn.nn import detach
 from tinygradrnn.nn.states import State
 from tinygradrnn.optim import Adam, clip_grad_norm
+from tinygradrnn.tensors import Tensor
 from tinygradrnn.text import Streams
 from tinygradrnn.text.vocabulary import Ids
 from tinygradrnn.training.evaluation import bits_per_character
@@ -77,6 +78,7 @@ class Trainer:
         self.held_out = np.concatenate([train[-1:], held_out])
         self.optimizer = Adam(model.parameters(), settings.lr, betas=(0.9, 0.99))
         self.state: State = None
+        self._step = compile(self._update) if settings.compile else self._update
         self.records: list[Record] = []
         self._due = {round(settings.steps * k / EVALUATIONS) for k in range(1, EVALUATIONS + 1)}
         self._started = perf_counter()
@@ -91,9 +93,10 @@ class Trainer:
         number = len(self.records) + 1
         self.optimizer.lr = self.settings.learning_rate(number)
         with without_collector():
-            loss, norm = self._update(*self.streams[number - 1])
+            loss, norm, self.state = self._step(*self.streams[number - 1], self.state)
         seconds = perf_counter() - self._started
-        self.records.append(Record(number, loss / log(2), None, norm, self.optimizer.lr, seconds))
+        bits = float(loss) / log(2)
+        self.records.append(Record(number, bits, None, float(norm), self.optimizer.lr, seconds))
         if number in self._due:
             self.measure()
         return self.records[-1]
@@ -105,23 +108,11 @@ class Trainer:
             found = bits_per_character(self.model, self.held_out)
             self.records[-1] = last._replace(held_out=found)
 
-    def _update(self, inputs: Ids, targets: Ids) -> tuple[float, float]:
-        loss, state = self.model.loss(inputs, targets, self.state)
-        self.state = detach(state)
+    def _update(self, inputs: Ids, targets: Ids, state: State) -> tuple[Tensor, Tensor, State]:
+        """The loss before the weights change, the norm of its gradient, the state to go on from."""
+        loss, state = self.model.loss(inputs, targets, state)
         self.optimizer.zero_grad()
         loss.backward()
         norm = clip_grad_norm(self.optimizer.params, self.settings.clip)
         self.optimizer.step()
-        return float(loss), float(norm)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Spare Python's cyclic garbage collector the search through a graph that has no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+        return loss, norm, detach(state)

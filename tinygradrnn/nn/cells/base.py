@@ -67,7 +67,7 @@ class Cell(Module):
         parameters = self.parameters()
         if not parameters:
             return Tensor(Leaf(get_backend().xp.zeros(shape, "float32")))
-        like = parameters[0].data
+        like = parameters[0].node.value
         return Tensor(Leaf(backend_of(like).xp.zeros(shape, like.dtype)))
 
 

@@ -14,7 +14,9 @@ from tinygradrnn.nn import initialisers
 from tinygradrnn.nn.cells.base import Cell
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.modules import Parameter
+from tinygradrnn.ops import Op
 from tinygradrnn.recording import Leaf, scope
+from tinygradrnn.recording import state as recording
 from tinygradrnn.tensors import Tensor
 
 
@@ -47,7 +49,9 @@ class ClockworkCell(Cell):
     does not is a slice of the old state, and the state joins them. Only where some sequences of the
     batch tick and others do not (a layer that runs backwards over unequal lengths) a block is
     computed and chosen from by the mask ``ticks``. The clock decides this in Python while the graph
-    is recorded, so it is kept on the host.
+    is recorded, so it is kept on the host. Under ``tg.compile`` a clock that may be another one at
+    the next call (carried from call to call, or lengths were given) decides in the graph: all
+    blocks are computed at all steps, and chosen from.
 
     Parameters
     ----------
@@ -95,20 +99,23 @@ class ClockworkCell(Cell):
     def transition(self, state: ClockworkState, x: Tensor) -> ClockworkState:
         """R: the next s (B, H), and the clock."""
         s, clock = state
-        read = clock.numpy()
+        varies = recording.capture is not None and recording.capture.changes(clock.node)
+        read = None if varies else clock.numpy()
         size = self.hidden_size // len(self.periods)
         blocks = []
         for k, period in enumerate(self.periods):
-            ticks = read % period == 0
             start = k * size
             own = slice(start, start + size)
-            if not ticks.any():
+            ticks = None if read is None else read % period == 0
+            if ticks is not None and not ticks.any():
                 blocks.append(_named(s[:, own], f"block {k + 1} holds"))
                 continue
             with scope(f"block {k + 1} (period {period})"):
                 a = x @ self.W_x[:, own] + s[:, start:] @ self.W_s[start:, own] + self.b[own]
                 new = F.tanh(a)
-                if not ticks.all():
+                if ticks is None:
+                    new = F.where(divides(clock, period=period)[:, None], new, s[:, own])
+                elif not ticks.all():
                     new = F.where(_column(ticks, s), new, s[:, own])
             blocks.append(_named(new, f"block {k + 1} ticks"))
         return ClockworkState(F.concatenate(blocks, axis=-1), clock + 1)
@@ -119,8 +126,11 @@ class ClockworkCell(Cell):
         return ClockworkState(self.zeros(batch, self.hidden_size), clock)
 
 
+divides = Op("divides", lambda xp, n, period: n % period == 0)
+
+
 def _column(ticks: np.ndarray[Any, Any], beside: Tensor) -> Tensor:
-    return Tensor(Leaf(backend_of(beside.data).asarray(ticks[:, None]), name="ticks"))
+    return Tensor(Leaf(backend_of(beside.node.value).asarray(ticks[:, None]), name="ticks"))
 
 
 def checked_periods(periods: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,1 @@
+"""From a function to a plan: capture, roll, simplify, schedule, lower, run."""

@@ -1,0 +1,127 @@
+"""Families: the nodes that one place of the program makes, one at every time step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygradrnn.ops import stack
+from tinygradrnn.recording import Leaf, Node
+
+Key = tuple[Any, ...]
+
+
+class Repeat(NamedTuple):
+    """Where an operation stands that is repeated without ``timestep()`` around it."""
+
+    run: int
+    position: int
+    step: int
+
+
+def repeats(nodes: Sequence[Node]) -> dict[Node, Repeat]:
+    """Loops that nobody labelled: the same operations again and again, found by their period."""
+    free = [n for n in nodes if not n.is_leaf and n.timestep is None and n.place.origin is None]
+    numbers: dict[Key, int] = {}
+    kinds = np.array(
+        [numbers.setdefault((n.scope, n.op, n.shape), len(numbers)) for n in free], np.int64
+    )
+    found: dict[Node, Repeat] = {}
+    taken = np.zeros(len(free), bool)
+    for period in periods(kinds):
+        same = np.zeros(len(free), bool)
+        same[:-period] = (kinds[:-period] == kinds[period:]) & ~taken[:-period] & ~taken[period:]
+        edges = np.flatnonzero(np.diff(np.r_[False, same, False]))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            steps = int(last - first) // period + 1
+            if steps < 3:
+                continue
+            for k in range(first, first + steps * period):
+                found[free[k]] = Repeat(int(first), (k - first) % period, (k - first) // period + 1)
+                taken[k] = True
+    return found
+
+
+def periods(kinds: np.ndarray[Any, Any]) -> list[int]:
+    """The distances at which operations of the same kind follow each other, the commonest first."""
+    found: Counter[int] = Counter()
+    for kind in range(int(kinds.max(initial=-1)) + 1):
+        distances, counts = np.unique(np.diff(np.flatnonzero(kinds == kind)), return_counts=True)
+        for distance, count in zip(distances.tolist(), counts.tolist(), strict=True):
+            if count >= 2:
+                found[distance] += count * distance
+    return [period for period, _ in found.most_common(8)]
+
+
+def time_of(node: Node, found: dict[Node, int | None]) -> int | None:
+    """The step that a node belongs to; the gradient of a part of a stack to that of the part."""
+    if node.timestep is not None or node.place.origin is None:
+        return node.timestep
+    source, argument = node.place.origin
+    if source.operation is stack and argument is not None:
+        source = source.inputs[argument]
+    return found.get(source, source.timestep)
+
+
+def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
+    """The nodes that are made by the same place of the program at several time steps, by step."""
+    step: dict[Node, int | None] = {}
+    counted: dict[Key, int] = {}
+    key_of: dict[Node, Key] = {}
+    found: dict[Key, dict[int, Node]] = {}
+    repeated = repeats(nodes)
+    for node in nodes:
+        if isinstance(node, Leaf):
+            continue
+        again = repeated.get(node)
+        t = step[node] = time_of(node, step) if again is None else again.step
+        origin = node.place.origin
+        if again is not None:
+            place: Key = (again.run, again.position)
+        elif origin is None:
+            place = (node.scope, node.op, ordinals.get(node, 0))
+        else:
+            source, argument = origin
+            if source.operation is stack:
+                argument = None
+            place = (key_of.get(source, ()), argument, node.op)
+        within = (place, t if origin is None else origin[0].order, origin and origin[1])
+        ordinal = counted[within] = counted.get(within, -1) + 1
+        dtype = getattr(node.value, "dtype", None)
+        key = (place, ordinal, node.shape, dtype, node.op)
+        key_of[node] = key if t is not None else (node.order,)
+        if t is not None:
+            found.setdefault(key, {})[t] = node
+    return [members for members in found.values() if len(members) > 1]
+
+
+class Part(NamedTuple):
+    """One operand of an accumulate node, with the part of the sum it is added to."""
+
+    source: Node
+    where: tuple[Any, ...] | None
+    arrays: tuple[Node, ...]
+
+
+def split(node: Node) -> list[Part]:
+    """The operands of an accumulate node."""
+    parts = []
+    position = 0
+    for where, n_arrays in node.settings["places"]:
+        arrays = node.inputs[position + 1 : position + 1 + n_arrays]
+        parts.append(Part(node.inputs[position], where, arrays))
+        position += 1 + n_arrays
+    return parts
+
+
+def moving(index: tuple[Any, ...] | None) -> tuple[int | None, Any]:
+    """The first axis at which an index is one integer, and the index without it."""
+    for axis, part in enumerate(index or ()):
+        if isinstance(part, int):
+            return axis, index[:axis] + index[axis + 1 :]  # type: ignore[index]
+        if not isinstance(part, slice):
+            break
+    return None, index

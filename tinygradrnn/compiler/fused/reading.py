@@ -1,0 +1,227 @@
+"""Calls of a plan as operations on rows: what they compute, and where in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygradrnn.compiler.fused.expressions import EXPRESSIONS, INTEGERS
+from tinygradrnn.compiler.memory import address, order_of
+from tinygradrnn.recording import Array
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+DTYPES = ("float32", "float64", "int64", "bool")
+FLOATS = ("float32", "float64")
+
+
+class Layout(NamedTuple):
+    """How the rows of an operand lie in memory.
+
+    ``row``: bytes from one row to the next. ``point``: all elements of a row are the same one.
+    """
+
+    row: int
+    point: bool
+    dtype: str
+
+
+class Shape(NamedTuple):
+    """What an operation is, apart from where its operands are.
+
+    Attributes
+    ----------
+    name : str
+        A key of ``EXPRESSIONS``, "row_sum" or "row_max" of rows, or "times": one row of a
+        matrix after the other, its elements ``step`` apart, times a matrix of ``inner`` rows.
+    dtype : str
+        In which it is computed.
+    rows, columns : int
+    layouts : tuple of Layout
+        Of the operands, the result last.
+    flat : bool
+        Whether the operands have no gaps, so that they can be cut into rows of another length.
+    """
+
+    name: str
+    dtype: str
+    rows: int
+    columns: int
+    layouts: tuple[Layout, ...]
+    flat: bool = False
+    inner: int = 0
+    step: int = 1
+
+
+class Operation(NamedTuple):
+    """A call that a kernel can do; the result is the last of its operands."""
+
+    shape: Shape
+    arrays: tuple[Any, ...]
+    addresses: tuple[int, ...]
+
+
+class Reader:
+    """Reads calls; what it has found out about a layout it does not find out again."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most  # multiplications of a product that a kernel does
+        self.known: dict[Any, Shape | None] = {}
+
+    def read(self, call: Call) -> Operation | None:
+        """The operation of a call; None if no kernel can do it."""
+        found = operands(*call)
+        if found is None:
+            return None
+        name, arrays = found
+        if not all(isinstance(a, np.ndarray) for a in arrays):
+            return None
+        key = (name, *((a.shape, a.strides, a.dtype) for a in arrays))
+        if key not in self.known:
+            self.known[key] = self.shape(name, arrays)
+        shape = self.known[key]
+        if shape is None:
+            return None
+        return Operation(shape, arrays, tuple(map(address, arrays)))
+
+    def shape(self, name: str, arrays: tuple[Any, ...]) -> Shape | None:
+        if any(a.dtype.name not in DTYPES or a.size == 0 for a in arrays):
+            return None
+        if name == "times":
+            return product_of(arrays, self.most)
+        if name in ("row_sum", "row_max"):
+            return reduction_of(name, arrays)
+        return element_of(name, arrays)
+
+
+def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str, Any] | None:
+    """What a call computes, by name, and its operands, the result last."""
+    if isinstance(function, partial) and set(function.keywords) == {"out"} and not function.args:
+        return operands(function.func, (*given, function.keywords["out"]))
+    if isinstance(function, np.ufunc):
+        if function is np.matmul:
+            return "times", given
+        known = function.__name__ in EXPRESSIONS and len(given) == function.nin + 1
+        return (function.__name__, given) if known else None
+    if function is np.copyto:
+        out, source, *rest = given
+        if len(rest) == 2:
+            return "select", (rest[1], source, out, out)
+        if isinstance(source, int | float):
+            source = np.asarray(source, out.dtype)
+        return "copy", (source, out)
+    if function is np.dot:
+        return "times", given
+    if getattr(function, "__name__", "") == "reduce" and len(given) == 5:
+        x, axes, _, out, _ = given
+        return reduced(function.__self__, x, axes, out)  # type: ignore[attr-defined]
+    return None
+
+
+def reduced(ufunc: Any, x: Array, axes: tuple[int, ...], out: Array) -> tuple[str, Any] | None:
+    """A reduction: of each row, or as a sum of rows, which is a product with ones."""
+    if all(x.shape[axis] == 1 for axis in axes):
+        return "copy", (x, out.reshape(x.shape))
+    name = {np.add: "row_sum", np.maximum: "row_max"}.get(ufunc)
+    if name and axes == (x.ndim - 1,) and x.ndim > 1:
+        return name, (x, out)
+    leading = axes == tuple(range(len(axes)))
+    if ufunc is np.add and leading and x.flags.c_contiguous and out.flags.c_contiguous:
+        rows = int(np.prod(x.shape[: len(axes)]))
+        ones = np.ones((1, rows), x.dtype)
+        return "times", (ones, x.reshape(rows, -1), out.reshape(1, -1))
+    return None
+
+
+def element_of(name: str, arrays: tuple[Any, ...]) -> Shape | None:
+    """The shape of an operation on elements."""
+    *inputs, out = arrays
+    dtype = working_dtype(name, arrays)
+    if dtype is None or np.broadcast_shapes(out.shape, *(a.shape for a in inputs)) != out.shape:
+        return None
+    return rows_of(name, dtype, [*(np.broadcast_to(a, out.shape) for a in inputs), out])
+
+
+def working_dtype(name: str, arrays: tuple[Any, ...]) -> str | None:
+    """In which dtype an operation computes."""
+    names = [a.dtype.name for a in arrays]
+    if name in ("copy", "select"):
+        values = names[1:] if name == "select" else names
+        same = len(set(values)) == 1 and (name == "copy" or names[0] == "bool")
+        cast = name == "copy" and names[1] in FLOATS
+        return names[-1] if same or cast else None
+    ufunc = getattr(np, name)
+    loop = ufunc.resolve_dtypes((*(a.dtype for a in arrays[:-1]), None))
+    if loop[-1] != arrays[-1].dtype:
+        return None
+    found = loop[0].name
+    fits = found in FLOATS or (found == "int64" and name in INTEGERS)
+    return str(found) if fits and all(d == loop[0] for d in loop[:-1]) else None
+
+
+def rows_of(name: str, dtype: str, views: list[Any]) -> Shape | None:
+    """Arrays of one shape as rows, the last axis in memory being the row."""
+    out = views[-1]
+    axes = [axis for axis in order_of(out) if out.shape[axis] > 1]
+    sizes = [out.shape[axis] for axis in axes] or [1]
+    steps = [[v.strides[axis] for axis in axes] or [v.itemsize] for v in views]
+    for v, s in zip(views, steps, strict=True):
+        if s[-1] not in (0, v.itemsize) or (v is out and s[-1] == 0):
+            return None
+    outer, columns = sizes[:-1], sizes[-1]
+    if any(gaps(s[:-1], outer) for s in steps):
+        return None
+    layouts = []
+    flat = True
+    for v, s in zip(views, steps, strict=True):
+        row = s[-2] if outer else 0
+        layouts.append(Layout(row, s[-1] == 0, v.dtype.name))
+        flat &= not outer or row == s[-1] * columns
+    rows = int(np.prod(outer, dtype=int))
+    return Shape(name, dtype, rows, columns, tuple(layouts), flat)
+
+
+def gaps(steps: list[int], sizes: list[int]) -> bool:
+    """Whether axes cannot be seen as a single one."""
+    return any(a != b * n for a, b, n in zip(steps, steps[1:], sizes[1:], strict=False))
+
+
+def reduction_of(name: str, arrays: tuple[Any, ...]) -> Shape | None:
+    """A reduction of each row to one element."""
+    x, out = arrays
+    dtype = x.dtype.name
+    if dtype not in FLOATS or out.dtype != x.dtype:
+        return None
+    found = rows_of(name, dtype, [np.broadcast_to(out.reshape((*x.shape[:-1], 1)), x.shape), x])
+    if found is None or found.layouts[1].point:
+        return None
+    result, rows = found.layouts
+    if not result.point or (found.rows > 1 and result.row == 0):
+        return None
+    return found._replace(layouts=(rows, result), flat=False)
+
+
+def product_of(arrays: tuple[Any, ...], most: int) -> Shape | None:
+    """A product of rows with a matrix whose rows, or columns, lie one after the other."""
+    x, w, out = arrays
+    if not (x.ndim == w.ndim == out.ndim == 2) or len({a.dtype for a in arrays}) > 1:
+        return None
+    dtype, size = x.dtype.name, x.itemsize
+    if dtype not in FLOATS or x.shape[0] * w.size > most:
+        return None
+    across = w.strides == (w.shape[1] * size, size)
+    down = w.strides == (size, w.shape[0] * size)
+    step = x.strides[1] // size if x.shape[1] > 1 else 1
+    if not (across or (down and step == 1)) or step < 1:
+        return None
+    if out.shape[1] > 1 and out.strides[1] != size:
+        return None
+    layouts = (
+        Layout(x.strides[0], False, dtype),
+        Layout(0, False, dtype),
+        Layout(out.strides[0], False, dtype),
+    )
+    name = "times" if across else "times_transposed"
+    return Shape(name, dtype, x.shape[0], out.shape[1], layouts, inner=x.shape[1], step=step)

@@ -1,0 +1,67 @@
+"""Memory of a plan: blocks that are handed from values that nobody reads any more to new ones."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from tinygradrnn.recording import Array
+
+ALIGN = 64  # bytes: a row of a cache, the width of the widest vector registers
+
+
+class Pool:
+    """Blocks of bytes of one backend.
+
+    Attributes
+    ----------
+    bytes : int
+        Of all blocks.
+    asked : int
+        What all values together would need.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.free: list[Array] = []
+        self.bytes = 0
+        self.asked = 0
+
+    def take(self, size: int) -> Array:
+        """A block of at least that many bytes: the smallest free one that does, or a new one."""
+        size = max(ALIGN, -(-size // ALIGN) * ALIGN)
+        self.asked += size
+        fits = [block for block in self.free if size <= block.size <= 2 * size]
+        if fits:
+            best = min(fits, key=lambda block: block.size)
+            self.free = [block for block in self.free if block is not best]
+            return best
+        self.bytes += size
+        raw = self.xp.empty(size + ALIGN, "uint8")
+        start = -address(raw) % ALIGN
+        return raw[start : start + size]
+
+    def give(self, block: Array) -> None:
+        """A block that is not needed any more."""
+        self.free.append(block)
+
+
+def address(array: Array) -> int:
+    """Where an array begins."""
+    if hasattr(array, "__cuda_array_interface__"):
+        return int(array.__cuda_array_interface__["data"][0])
+    return int(array.__array_interface__["data"][0])
+
+
+def shaped(block: Array, shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:
+    """A block as an array whose axes lie in memory in an order, the slowest first."""
+    size = prod(shape) * dtype.itemsize
+    physical = tuple(shape[axis] for axis in order)
+    array = block[:size].view(dtype).reshape(physical)
+    inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
+    return array.transpose(inverse)
+
+
+def order_of(array: Array) -> tuple[int, ...]:
+    """The axes of an array in the order in which they lie in memory, the slowest first."""
+    return tuple(sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis)))

@@ -1,0 +1,67 @@
+"""The passes: each makes a program smaller or quicker and leaves its numbers as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tinygradrnn.compiler.passes.embedding import fold_embedding
+from tinygradrnn.compiler.passes.regroup import factor, regroup
+from tinygradrnn.compiler.passes.simplify import (
+    aliases,
+    common,
+    constants,
+    invariants,
+    sums_of_scattered,
+)
+from tinygradrnn.compiler.schedule import schedule
+from tinygradrnn.compiler.values import Rolled, Value
+from tinygradrnn.compiler.views import is_view
+
+PASSES: tuple[Callable[[Rolled], int], ...] = (
+    aliases,
+    invariants,
+    sums_of_scattered,
+    constants,
+    common,
+    fold_embedding,
+    factor,
+    regroup,
+)
+
+
+class Report(NamedTuple):
+    """What a pass did: what it changed, and how many values and operations there were after it."""
+
+    name: str
+    summary: str
+    changed: int
+    values: int
+    calls: int
+
+
+def operations(rolled: Rolled) -> int:
+    """How many operations are computed, those of a loop once for each step."""
+    total = 0
+    for region in schedule(rolled):
+        steps = 1 if region.steps is None else len(region.steps)
+        total += steps * sum(map(computed, region.values))
+    return total
+
+
+def computed(value: Value) -> bool:
+    """Whether something is computed for a value; a view is only another way to look at one."""
+    return value.kind not in ("leaf", "constant") and not is_view(value)
+
+
+def optimise(rolled: Rolled, without: tuple[str, ...] = ()) -> list[Report]:
+    """Run the passes, one after the other, until they find nothing more to do."""
+    reports = []
+    for one in PASSES:
+        if one.__name__ not in without:
+            changed = one(rolled)
+            summary = (one.__doc__ or "").splitlines()[0]
+            reports.append(
+                Report(one.__name__, summary, changed, len(rolled.values), operations(rolled))
+            )
+    return reports

@@ -1,0 +1,167 @@
+"""A look-up followed by a product is a product followed by a look-up, of fewer rows."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tinygradrnn.compiler.passes.regroup import readers_of
+from tinygradrnn.compiler.passes.simplify import refresh
+from tinygradrnn.compiler.values import Rolled, Term, Use, Value
+from tinygradrnn.ops import Hole, contract, matmul
+
+ROWS = (Hole(0),)
+
+
+def fold_embedding(rolled: Rolled) -> int:
+    """(E[ids]) W is computed as (E W)[ids], and its gradients so too, where E has fewer rows."""
+    count = 0
+    for value in list(rolled.values):
+        if is_lookup(value) and value.inputs[0].value.shape[0] < prod(value.shape[:-1]):
+            count += _fold(rolled, value)
+    refresh(rolled)
+    return count
+
+
+def is_lookup(value: Value) -> bool:
+    """Whether a value is rows of a matrix, for ids of two axes."""
+    return (
+        value.kind == "op"
+        and value.op is not None
+        and value.op.name == "getitem"
+        and value.settings["index"] == ROWS
+        and len(value.shape) == 3
+        and value.span is None
+        and len(value.inputs[0].value.shape) == 2
+    )
+
+
+def _fold(rolled: Rolled, lookup: Value) -> int:
+    """Fold the products of one look-up, all or none."""
+    readers = readers_of(rolled)
+    weight, ids = lookup.inputs
+    steps = [reader for reader, _ in readers[id(lookup)]]
+    if any(s.kind != "unstack" or s.before is not None or s.after is not None for s in steps):
+        return 0
+    products: list[Value] = []
+    sums: list[tuple[Value, Value]] = []
+    for step in steps:
+        for reader, use in readers.get(id(step), []):
+            name = reader.op.name if reader.op is not None else ""
+            first = reader.inputs[0] == use if reader.inputs else False
+            if name == "matmul" and first and reader.inputs[1].shift is None and use.shift == 0:
+                products.append(reader)
+            elif name == "contract" and first and use.shift == 0:
+                ends = readers.get(id(reader), [])
+                if len(ends) != 1 or ends[0][1].span is None or ends[0][0].kind != "sum":
+                    return 0
+                if ends[0][1].span != reader.span or reader.span != step.span:
+                    return 0
+                sums.append((reader, ends[0][0]))
+            else:
+                return 0
+    if not products:
+        return 0
+    scattered: dict[tuple[int, int], Value] = {}
+    for product in products:
+        _fold_product(product, weight, ids, lookup)
+    for product, total in sums:
+        _fold_sum(product, total, weight, ids, lookup, scattered)
+    for value in rolled.values:
+        _fold_gradient(value, ids, lookup, scattered, readers)
+    return len(products) + len(sums)
+
+
+def _fold_product(product: Value, weight: Use, ids: Use, lookup: Value) -> None:
+    """x_t W with x = E[ids]: the steps of (E W)[ids]."""
+    step, other = product.inputs[0].value, product.inputs[1]
+    width = product.shape[-1]
+    small = Value("op", (weight.value.shape[0], width), product.dtype, None, matmul)
+    small.inputs = [weight, other]
+    found = Value("op", (*lookup.shape[:-1], width), product.dtype, None, lookup.op)
+    found.inputs, found.settings = [Use(small), ids], lookup.settings
+    product.kind, product.op = "unstack", None
+    product.inputs, product.settings = [Use(found)], step.settings
+
+
+def _scattered(
+    gradient: Use, ids: Use, lookup: Value, axis: int, made: dict[tuple[int, int], Value]
+) -> Value:
+    """S = Σ onehot(ids)ᵀ δ, one row for each row of E."""
+    source = gradient.value
+    key = (id(source), gradient.shift or 0)
+    if key not in made:
+        assert source.span is not None
+        rows, width = lookup.inputs[0].value.shape[0], source.shape[-1]
+        shape = (*source.shape[:axis], source.span.steps, *source.shape[axis:])
+        whole = Value("stack", shape, source.dtype)
+        whole.inputs = [Use(source, span=source.span)]
+        whole.settings = {"axis": axis}
+        total = Value("sum", (rows, width), source.dtype)
+        total.terms = [Term(Use(whole), ROWS, (ids,))]
+        made[key] = total
+    return made[key]
+
+
+def _fold_sum(
+    product: Value,
+    total: Value,
+    weight: Use,
+    ids: Use,
+    lookup: Value,
+    made: dict[tuple[int, int], Value],
+) -> None:
+    """Σ_t x_tᵀ δ_t = Eᵀ S."""
+    step, gradient = product.inputs[0].value, product.inputs[1]
+    if gradient.shift != 0 or gradient.value.span != product.span:
+        return
+    small = _scattered(gradient, ids, lookup, step.settings["axis"], made)
+    folded = Value("op", product.shape, product.dtype, None, contract)
+    folded.inputs = [weight, Use(small)]
+    total.terms = [Term(Use(folded)) if term.use.value is product else term for term in total.terms]
+
+
+def _fold_gradient(
+    value: Value,
+    ids: Use,
+    lookup: Value,
+    made: dict[tuple[int, int], Value],
+    readers: dict[int, list[tuple[Value, Use]]],
+) -> None:
+    """Σ onehot(ids)ᵀ (δ Wᵀ) = S Wᵀ."""
+    if value.kind != "sum" or value.shape != lookup.inputs[0].value.shape:
+        return
+    terms: list[Term] = []
+    for term in value.terms:
+        source = term.use.value
+        inner = source.terms if source.kind == "sum" and len(readers[id(source)]) == 1 else []
+        fits = term.where == ROWS and term.arrays == (ids,) and bool(inner)
+        if not fits or not all(_is_product(t, lookup) for t in inner):
+            terms.append(term)
+            continue
+        for part in inner:
+            product = part.use.value
+            gradient, other = product.inputs
+            assert part.axis is not None
+            small = _scattered(gradient, ids, lookup, part.axis, made)
+            back = Value("op", value.shape, value.dtype, None, matmul)
+            back.inputs = [Use(small), other]
+            terms.append(Term(Use(back)))
+    value.terms = terms
+
+
+def _is_product(term: Term, lookup: Value) -> bool:
+    """Whether a term is δ_t Wᵀ, all of its steps along an axis."""
+    product = term.use.value
+    return (
+        term.axis is not None
+        and product.op is not None
+        and product.op.name == "matmul"
+        and product.inputs[1].shift is None
+        and product.inputs[0].shift == 0
+        and product.inputs[0].value.span == product.span == term.use.span
+        and product.before is None
+        and product.after is None
+        and term.offset == 0
+        and product.span is not None
+        and product.span.steps == lookup.shape[term.axis]
+    )

@@ -1,0 +1,370 @@
+"""Rolling: from the nodes of an unrolled graph to one value for all time steps of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.compiler.capture import Program
+from tinygradrnn.compiler.families import Key, Part, group, moving, split
+from tinygradrnn.compiler.order import components, ordered
+from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
+from tinygradrnn.ops import accumulate, stack, take
+from tinygradrnn.recording import Leaf, Node
+
+
+class Irregular(Exception):
+    """A family whose members are not alike."""
+
+
+def roll(program: Program) -> Rolled:
+    """Find the nodes that are alike at every time step, and what each reads."""
+    families = group(program.nodes, program.ordinals)
+    alone: set[int] = set()
+    while True:
+        try:
+            return _Roller(program, families, alone).rolled()
+        except _Retry as retry:
+            alone |= retry.alone
+
+
+class _Retry(Exception):
+    def __init__(self, alone: set[int]) -> None:
+        super().__init__()
+        self.alone = alone
+
+
+class _Roller:
+    def __init__(
+        self,
+        program: Program,
+        families: list[dict[int, Node]],
+        alone: set[int],
+    ) -> None:
+        self.program, self.nodes = program, program.nodes
+        self.families: dict[int, dict[int, Node]] = {}
+        self.home: dict[Node, int] = {}
+        self.step: dict[Node, int] = {}
+        self.irregular = 0
+        for k, members in enumerate(families):
+            labels = sorted(members)
+            if k in alone or labels[-1] - labels[0] + 1 != len(labels):
+                labelled = [n for n in members.values() if n.timestep is not None]
+                self.irregular += len(labelled)
+                continue
+            self.families[k] = {t: members[t] for t in labels}
+            for t, node in members.items():
+                self.home[node], self.step[node] = k, t
+        self.values: list[Value] = []
+        self.of_family: dict[int, Value] = {}
+        self.of_node: dict[Node, Value] = {}
+        self.numbers: dict[Any, Value] = {}
+
+    def rolled(self) -> Rolled:
+        changing = {*self.program.numbers, *self.program.held, *self.program.arguments}
+        self.changing: set[Node] = set(changing)
+        done: set[int] = set()
+        failed: set[int] = set()
+        for node in self.nodes:  # all values first: a step reads the one before
+            if isinstance(node, Leaf):
+                continue
+            k = self.home.get(node)
+            if k is None:
+                self.of_node[node] = self._empty(node, None)
+            elif k not in self.of_family:
+                labels = list(self.families[k])
+                self.of_family[k] = self._empty(node, Span(labels[0], labels[-1]))
+        for node in self.nodes:
+            if isinstance(node, Leaf):
+                continue
+            k = self.home.get(node)
+            if k is None:
+                self._fill_single(node)
+            elif k not in done:
+                done.add(k)
+                try:
+                    self._fill_family(k)
+                except Irregular:
+                    failed.add(k)
+        if failed:
+            raise _Retry(failed)
+        outputs = [self._read(node) for node in self.program.outputs]
+        outputs += [self._read(node) for _, node in self.program.grads]
+        draws = [(self._value(node), self.step.get(node)) for node in self.program.draws]
+        assigns = [(self._leaf(a.leaf), self._read(a.new)) for a in self.program.assigns]
+        values = ordered([*(u.value for u in outputs), *(u.value for _, u in assigns)])
+        mixed = self._mixed(values)
+        if mixed:
+            raise _Retry(mixed)
+        return Rolled(values, outputs, draws, assigns, self.irregular)
+
+    def _mixed(self, values: list[Value]) -> set[int]:
+        """Families in a cycle with nodes on their own: their steps cannot run one by one."""
+        number = {id(value): k for k, value in self.of_family.items()}
+        found: set[int] = set()
+        for part in components(values):
+            if len(part) > 1 and any(v.span is None for v in part):
+                found |= {number[id(v)] for v in part if id(v) in number}
+        return found
+
+    def _empty(self, node: Node, span: Span | None) -> Value:
+        value = Value("op", node.shape, node.value.dtype, span, node.operation)
+        value.name = node.name or ""
+        if not node.inputs:
+            value.kind, value.settings = "random", node.settings
+        return value
+
+    def _value(self, node: Node) -> Value:
+        if isinstance(node, Leaf):
+            return self._leaf(node)
+        k = self.home.get(node)
+        return self.of_node[node] if k is None else self.of_family[k]
+
+    def _leaf(self, leaf: Leaf) -> Value:
+        if leaf in self.of_node:
+            return self.of_node[leaf]
+        constant = not (leaf in self.changing or leaf.order < self.program.began)
+        if constant and not hasattr(leaf.value, "shape"):
+            key = (type(leaf.value), leaf.value)
+            if key not in self.numbers:
+                self.numbers[key] = Value("constant", (), np.dtype(type(leaf.value)))
+                self.numbers[key].data = leaf.value
+            return self.numbers[key]
+        dtype = getattr(leaf.value, "dtype", np.dtype(np.float64))
+        value = Value("constant" if constant else "leaf", leaf.shape, dtype)
+        value.leaf, value.data, value.name = leaf, leaf.value, leaf.name or ""
+        self.of_node[leaf] = value
+        return value
+
+    def _read(self, node: Node) -> Use:
+        """How a node on its own reads one."""
+        value = self._value(node)
+        return Use(value, step=self.step[node]) if value.span else Use(value)
+
+    # ------------------------------------------------------------ nodes on their own
+
+    def _fill_single(self, node: Node) -> None:
+        value = self.of_node[node]
+        if value.kind == "random":
+            return
+        if node.operation is accumulate:
+            value.kind = "sum"
+            value.terms = self._gathered(split(node))
+            return
+        value.settings = node.settings
+        runs = self._run(node.inputs) if node.operation is stack else None
+        if runs is not None:
+            value.kind = "stack"
+            value.inputs = [runs]
+            value.settings = {"axis": node.settings["axis"] % len(node.shape)}
+            return
+        value.inputs = [self._read(source) for source in node.inputs]
+
+    def _run(self, nodes: Sequence[Node]) -> Use | None:
+        """The nodes as consecutive steps of one family, in order."""
+        k = self.home.get(nodes[0])
+        if k is None or len(nodes) < 2:
+            return None
+        first = self.step[nodes[0]]
+        for position, node in enumerate(nodes):
+            if self.home.get(node) != k or self.step[node] != first + position:
+                return None
+        return Use(self.of_family[k], span=Span(first, first + len(nodes) - 1))
+
+    def _gathered(self, parts: list[Part]) -> list[Term]:
+        """The terms of a sum; those that are steps of one family are one term."""
+        runs: dict[Key, list[Part]] = {}
+        for number, part in enumerate(parts):
+            k = self.home.get(part.source)
+            plain = part.where is None or not part.arrays
+            axis, rest = moving(part.where) if k is not None and plain else (None, part.where)
+            key = ("one", number) if k is None or not plain else (k, axis, repr(rest))
+            runs.setdefault(key, []).append(part)
+        terms: list[Term] = []
+        for key, run in runs.items():
+            if key[0] == "one" or len(run) == 1:
+                terms += [self._single(part) for part in run]
+                continue
+            run.sort(key=lambda part: self.step[part.source])
+            steps = [self.step[part.source] for part in run]
+            use = Use(self.of_family[self.home[run[0].source]], span=Span(steps[0], steps[-1]))
+            axis = key[1]
+            even = steps == list(range(steps[0], steps[-1] + 1))
+            if axis is None and even:
+                terms.append(Term(use, run[0].where))
+                continue
+            positions = [part.where[axis] for part in run] if axis is not None else []  # type: ignore[index]
+            if not even or positions != list(range(positions[0], positions[0] + len(run))):
+                terms += [self._single(part) for part in run]
+                continue
+            terms.append(Term(use, run[0].where, (), axis, positions[0]))
+        return terms
+
+    def _single(self, part: Part) -> Term:
+        arrays = tuple([self._read(array) for array in part.arrays])
+        return Term(self._read(part.source), part.where, arrays)
+
+    # ------------------------------------------------------------ families
+
+    def _fill_family(self, k: int) -> None:
+        members = self.families[k]
+        value = self.of_family[k]
+        if value.kind == "random":
+            return
+        nodes = list(members.values())
+        if nodes[0].operation is accumulate:
+            value.kind = "sum"
+            value.terms = self._tagged(members, value)
+            return
+        if any(len(node.inputs) != len(nodes[0].inputs) for node in nodes):
+            raise Irregular
+        settings = nodes[0].settings
+        if any(node.settings != settings for node in nodes):
+            self._unstack(nodes, value)
+            return
+        value.settings = settings
+        value.inputs = [
+            self._use([node.inputs[p] for node in nodes], list(members))
+            for p in range(len(nodes[0].inputs))
+        ]
+
+    def _unstack(self, nodes: list[Node], value: Value) -> None:
+        """A family of slices, each one position further along an axis."""
+        source = nodes[0].inputs[0]
+        same = all(node.inputs == (source,) for node in nodes)
+        if nodes[0].operation is not take or not same or source in self.home:
+            raise Irregular
+        axis, _ = moving(nodes[0].settings["index"])
+        if axis is None:
+            raise Irregular
+        size = source.shape[axis]
+        positions = []
+        for node in nodes:
+            index = node.settings["index"]
+            if len(index) <= axis or not isinstance(index[axis], int):
+                raise Irregular
+            if index[:axis] + index[axis + 1 :] != (slice(None),) * (len(index) - 1):
+                raise Irregular
+            positions.append(index[axis] % size)
+        slope = positions[1] - positions[0]
+        if slope != 1 or positions != list(range(positions[0], positions[0] + len(nodes))):
+            raise Irregular
+        value.kind, value.op = "unstack", None
+        value.inputs = [self._read(source)]
+        value.settings = {"axis": axis, "offset": positions[0]}
+
+    def _use(self, sources: list[Node], labels: list[int]) -> Use:
+        """How a family reads its sources, one for each of its steps."""
+        first = sources[0]
+        if all(source is first for source in sources):
+            value = self._value(first)
+            if value.span is not None:
+                raise Irregular  # every step reads one step of another family
+            return Use(value)
+        if all(isinstance(source, Leaf) for source in sources):
+            return self._leaves(sources, labels)
+        homes = [self.home.get(source) for source in sources]
+        inner = homes[len(homes) // 2]
+        if inner is None:
+            raise Irregular
+        shifts = {
+            self.step[source] - t
+            for source, t, home in zip(sources, labels, homes, strict=True)
+            if home == inner
+        }
+        if len(shifts) != 1:
+            raise Irregular
+        shift = shifts.pop()
+        value = self.of_family[inner]
+        for source, t, home in zip(sources, labels, homes, strict=True):
+            if home != inner:
+                self._boundary(value, t + shift, self._outside(source))
+        return Use(value, shift=shift)
+
+    def _outside(self, source: Node) -> Value:
+        value = self._value(source)
+        if value.span is not None:
+            raise Irregular
+        return value
+
+    def _boundary(self, value: Value, step: int, end: Value | str) -> None:
+        assert value.span is not None
+        early, late = value.span.first - step, step - value.span.last
+        if value.span.first <= step <= value.span.last or (
+            end is not ZERO and max(early, late) > 1
+        ):
+            raise Irregular
+        form = (value.shape, value.dtype)
+        if isinstance(end, Value) and not end.is_number and (end.shape, end.dtype) != form:
+            raise Irregular
+        if early > 0:
+            if value.before not in (None, end):
+                raise Irregular
+            value.before, value.lead = end, max(value.lead, early)
+        else:
+            if value.after not in (None, end):
+                raise Irregular
+            value.after, value.trail = end, max(value.trail, late)
+
+    def _leaves(self, sources: list[Node], labels: list[int]) -> Use:
+        values = [self._value(source) for source in sources]
+        if all(value is values[0] for value in values):
+            return Use(values[0])
+        if any(v.kind != "constant" or v.shape != values[0].shape for v in values):
+            raise Irregular
+        arrays = [np.asarray(v.data) for v in values]
+        if all((a == arrays[0]).all() for a in arrays):
+            return Use(values[0])
+        made = Value("constant", values[0].shape, values[0].dtype, Span(labels[0], labels[-1]))
+        made.data = np.stack(arrays)
+        return Use(made, shift=0)
+
+    def _tagged(self, members: dict[int, Node], value: Value) -> list[Term]:
+        """The terms of sums at all steps; one that is missing at an end is zero there."""
+        found: dict[Key, dict[int, Part]] = {}
+        for t, node in members.items():
+            seen: dict[Key, int] = {}
+            for part in split(node):
+                k = self.home.get(part.source)
+                if part.arrays:
+                    raise Irregular
+                shift = self.step[part.source] - t if k is not None else part.source.order
+                tag = (k, shift, repr(part.where))
+                seen[tag] = seen.get(tag, -1) + 1
+                found.setdefault((*tag, seen[tag]), {})[t] = part
+        terms = []
+        alone: list[tuple[int, Part]] = []
+        for (k, *_), parts in found.items():
+            if k is None and len(parts) < len(members):
+                alone += parts.items()
+        for (k, shift, *_), parts in found.items():
+            where = next(iter(parts.values())).where
+            if k is None:
+                if len(parts) == len(members):
+                    one = next(iter(parts.values()))
+                    terms.append(Term(Use(self._outside(one.source)), where))
+                continue
+            source = self.of_family[k]
+            for t in members:
+                if t not in parts:
+                    self._boundary(source, t + shift, self._instead(t, where, alone))
+            terms.append(Term(Use(source, shift=shift), where))
+        return terms + [self._placed(t, part, value) for t, part in alone]
+
+    def _instead(self, t: int, where: Any, alone: list[tuple[int, Part]]) -> Value | str:
+        """What stands at an end where a term is missing: one that only this step has, or zero."""
+        for found in alone:
+            step, part = found
+            if step == t and part.where == where:
+                alone.remove(found)
+                return self._outside(part.source)
+        return ZERO
+
+    def _placed(self, t: int, part: Part, value: Value) -> Term:
+        """A term that one step has and the others have not: zero there."""
+        source = self._outside(part.source)
+        made = Value("placed", source.shape, source.dtype, value.span)
+        made.inputs, made.settings = [Use(source)], {"step": t}
+        return Term(Use(made, shift=0), part.where)

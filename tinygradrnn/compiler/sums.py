@@ -1,0 +1,165 @@
+"""How sums are computed: of a few terms, over time, of parts of an array."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tinygradrnn.compiler.kernels import flat, product, reduce
+from tinygradrnn.compiler.memory import order_of
+from tinygradrnn.compiler.values import Span, Term, Value
+from tinygradrnn.compiler.views import aligned, part_of
+from tinygradrnn.ops import Hole, add_part
+from tinygradrnn.recording import Array
+
+if TYPE_CHECKING:
+    from tinygradrnn.compiler.lowering import Lowering
+
+
+def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
+    """Add up the terms in ``out``."""
+    terms = list(value.terms)
+    whole = [term for term in terms if term.where is None and term.axis is None]
+    parts = [term for term in terms if not (term.where is None and term.axis is None)]
+    started = False
+    plain = [term for term in whole if term.use.span is None]
+    if len(plain) > 1:
+        low.emit(
+            low.xp.add, read(low, plain[0], value, batch), read(low, plain[1], value, batch), out
+        )
+        started = True
+        plain = plain[2:]
+    for term in plain:
+        started = add(low, out, read(low, term, value, batch), started)
+    for term in whole:
+        if term.use.span is not None:
+            started = total(low, term, out, started)
+    if parts and not started and not tiles(value, parts):
+        low.emit(low.xp.copyto, out, 0)
+        started = True
+    for term in parts:
+        if id(term.use.value) in low.facts.packed:
+            continue
+        part(low, value, term, out, batch, started)
+
+
+def read(low: Lowering, term: Term, value: Value, batch: bool) -> Array:
+    """The array of a term."""
+    use = term.use
+    if use.shift is None:
+        return low.operand(use)
+    if batch:
+        assert value.span is not None
+        return low.rows(use.value, Span(value.span.first + use.shift, value.span.last + use.shift))
+    return low.at(use.value, low.time + use.shift)
+
+
+def add(low: Lowering, out: Array, x: Array, started: bool) -> bool:
+    """Add to ``out``, or begin it."""
+    if started:
+        low.emit(low.xp.add, out, x, out)
+    else:
+        low.emit(low.xp.copyto, out, x)
+    return True
+
+
+def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
+    """A sum over time; of products xᵀ g one product of all steps."""
+    source = term.use.value
+    span = term.use.span
+    assert span is not None
+    direct = not started and out.flags.c_contiguous
+    target = out if direct else low.temporary(out.shape, out.dtype)
+    if id(source) in low.facts.merged:
+        x, g = [
+            low.rows(u.value, Span(span.first + u.shift, span.last + u.shift))  # type: ignore[operator]
+            for u in source.inputs
+        ]
+        product(low, target, x, g)
+    else:
+        reduce(low, "sum", low.rows(source, span), (0,), target)
+    return True if direct else add(low, out, target, started)
+
+
+def tiles(value: Value, parts: list[Term]) -> bool:
+    """Whether parts cover all of a value without overlapping: then nothing need be zero first."""
+    axis = parts[0].axis if parts else None
+    if len(parts) == 1 and axis is not None:
+        term = parts[0]
+        assert term.use.span is not None and term.where is not None
+        rest = term.where[:axis] + term.where[axis + 1 :]
+        return term.use.span.steps == value.shape[axis] and all(p == slice(None) for p in rest)
+    found = []
+    for term in parts:
+        where = term.where
+        if where is None or term.arrays or len(where) != 2 or where[0] is not ...:
+            return False
+        if not isinstance(where[1], slice) or where[1].step not in (None, 1):
+            return False
+        found.append(where[1].indices(value.shape[-1])[:2])
+    found.sort()
+    ends = [0, *(stop for _, stop in found)]
+    return [start for start, _ in found] == ends[:-1] and ends[-1] == value.shape[-1]
+
+
+def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, started: bool) -> None:
+    """A term that is added to a part only."""
+    where = term.where
+    if term.axis is not None:
+        assert term.use.span is not None and where is not None
+        steps = slice(term.offset, term.offset + term.use.span.steps)
+        where = (*where[: term.axis], steps, *where[term.axis + 1 :])
+        rows = low.rows(term.use.value, term.use.span)
+        kept = [k for k, p in enumerate(where) if isinstance(p, slice)]
+        position = kept.index(term.axis)
+        x = rows.transpose((*range(1, position + 1), 0, *range(position + 1, rows.ndim)))
+        add(low, part_of(out, where), x, started)
+        return
+    if term.use.span is not None and not term.arrays:
+        assert where is not None
+        total(low, term, part_of(out, where), started)
+        return
+    x = read(low, term, value, batch)
+    if term.arrays and add_rows(low, term, out, x):
+        return
+    if term.arrays:
+        arrays = [low.operand(use) for use in term.arrays]
+        low.emit(partial(scatter, out, term.where, arrays), x)
+        return
+    assert where is not None
+    add(low, part_of(out, (slice(None), *where) if batch else where), x, started)
+
+
+MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix
+
+
+def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
+    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
+    ids_leaf = term.arrays[0].value.leaf
+    if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
+        return False
+    ids = low.operand(term.arrays[0])
+    rows = flat(x)
+    if out.shape[0] > MOST_ROWS or rows is None or ids.ndim != x.ndim - 1:
+        return False
+    xp = low.xp
+    ordered = ids.transpose(order_of(x)[:-1])
+    count = rows.shape[0]
+    one_hot = low.temporary((count, out.shape[0]), out.dtype)
+    listed = low.temporary(ordered.shape, "int64")
+    first = xp.arange(count).reshape(ordered.shape) * out.shape[0]
+    low.emit(xp.add, ordered, first, listed)
+    low.emit(xp.copyto, one_hot, 0)
+    low.emit(one_hot.reshape(-1).__setitem__, listed.reshape(-1), 1)
+    result = low.temporary(out.shape, out.dtype)
+    low.emit(xp.dot, one_hot.T, rows, result)
+    low.emit(xp.add, out, result, out)
+    return True
+
+
+def scatter(out: Array, where: Any, arrays: list[Array], x: Array) -> None:
+    """Add to the elements at integer indices; where they repeat, all are added."""
+    add_part(out, x, where, arrays)
+
+
+__all__ = ["aligned", "lower_sum"]

@@ -1,0 +1,90 @@
+"""Sequences of unequal length in one batch: which of them still run at a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn import functional as F
+from tinygradrnn import ops
+from tinygradrnn.backend import backend_of
+from tinygradrnn.recording import Leaf, state
+from tinygradrnn.tensors import Tensor, as_tensor
+
+
+class Lengths:
+    """How many steps of each sequence of a batch count; at least one is shorter than the longest.
+
+    Parameters
+    ----------
+    tensor : Tensor (B,)
+        Integers.
+    values : ndarray or None
+        The same on the host; None where another batch may have others (``tg.compile``).
+    """
+
+    def __init__(self, tensor: Tensor, values: np.ndarray[Any, Any] | None) -> None:
+        self.tensor, self.values = tensor, values
+
+    def all_run(self, t: int) -> bool:
+        """Whether every sequence has a step number t, counted from 0."""
+        return self.values is not None and bool((self.values > t).all())
+
+    def running(self, t: int) -> Tensor:
+        """Which sequences have a step number t: booleans (B,)."""
+        return self.tensor > t
+
+
+def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
+    """The lengths for x (B, T, …), None if all are T; or an error that says what is wrong."""
+    if lengths is None or isinstance(lengths, Lengths):
+        return lengths
+    batch, steps = x.shape[:2]
+    tensor = as_tensor(lengths if hasattr(lengths, "dtype") else np.asarray(lengths))
+    if tensor.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {tensor.dtype}")
+    if tensor.shape != (batch,):
+        raise ValueError(
+            f"lengths must be one number for each of the {batch} sequences, got shape "
+            f"{tensor.shape}"
+        )
+    values = tensor.node.value
+    values = np.asarray(backend_of(values).to_numpy(values), np.int64)
+
+    def wrong(low: int, high: int) -> Exception:
+        return ValueError(
+            f"lengths must be from 1 to T = {steps}, got {low if low < 1 else high} (a sequence "
+            "without steps has no last output; leave it out of the batch)"
+        )
+
+    if values.size and (values.min() < 1 or values.max() > steps):
+        raise wrong(int(values.min()), int(values.max()))
+    if state.capture is not None:
+        state.capture.check(tensor.node, 1, steps, wrong)
+        return Lengths(tensor, None)
+    if (values == steps).all():
+        return None
+    return Lengths(Tensor(Leaf(backend_of(x.node.value).asarray(values))), values)
+
+
+def chosen(runs: Tensor, x: Tensor, otherwise: Tensor | float) -> Tensor:
+    """``x`` where ``runs``, which has the first axes of x, holds; ``otherwise`` elsewhere."""
+    column = runs.reshape(*runs.shape, *(1,) * (x.ndim - runs.ndim))
+    column.name = "running"
+    return ops.where(column, x, otherwise)
+
+
+def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:
+    """Zeros past the lengths: there even NaN must reach no value and no gradient."""
+    if lengths is None or x.node.operation is ops.stack:  # the outputs of a layer are zero there
+        return x
+    steps = Tensor(Leaf(backend_of(x.node.value).xp.arange(x.shape[1])))
+    return chosen(lengths.tensor[:, None] > steps, x, 0.0)
+
+
+def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
+    """The element of (B, T, …) at each sequence's own last step."""
+    if lengths is None:
+        return F.unstacked(y, y.shape[1] - 1, axis=1)
+    return y[np.arange(y.shape[0]), lengths.tensor - 1]
