@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tinygradrnn.drawing.before import turns
 from tinygradrnn.drawing.folds import raise_folds
 from tinygradrnn.drawing.frames import Placed, Port
 from tinygradrnn.drawing.layout import lay_out
@@ -23,7 +24,6 @@ BESIDE_TURN = 12.0
 class Incoming:
     """A line that leads from the steps to what follows them."""
 
-    port: Port
     wires: list[Wire]
     origin: Origin
     y: float
@@ -38,19 +38,20 @@ def draw_ending(stage: Stage) -> None:
     }
     if not boxes:
         return
-    lines = sorted(_incoming(stage), key=lambda line: -line.y)
+    lines = sorted([*_incoming(stage), *_rails(stage, boxes)], key=lambda line: -line.y)
     side = make_side(stage.diagram, stage.look, boxes, [line.wires for line in lines])
     placed = lay_out(side.frame)
     y = _height(stage, side, placed, lines)
-    turning = _turning(lines, [y + entry for entry in placed.entries])
-    turns = stage.right + stage.gap
-    x = turns + BESIDE_TURN * (len(turning) - 1)
+    wanted = [y + entry for entry in placed.entries]
+    turning = turns([line.y for line in lines], wanted, BESIDE_TURN)
+    right = stage.right + stage.gap
+    x = right + BESIDE_TURN * (len(turning) - 1)
     starts = {}
     for e, line in enumerate(lines):
         start, points, lane = line.origin
         if e in turning:
-            turn = turns + BESIDE_TURN * (turning.index(e) - 0.5)
-            points = joined(points, ((turn, line.y), (turn, y + placed.entries[e])))
+            turn = right + BESIDE_TURN * (turning.index(e) - 0.5)
+            points = joined(points, ((turn, line.y), (turn, wanted[e])))
         starts[e] = Origin(start, points, lane)
     first = len(stage.scene.lines)
     place_side(stage.scene, stage.diagram, stage.look, side, placed, x, y, starts)
@@ -58,7 +59,7 @@ def draw_ending(stage: Stage) -> None:
         if line.wires[0].when:
             _tell_when(stage, line)
         elif line.origin.lane:
-            _number(stage, line, turns, first)
+            _number(stage, line, right, first)
 
 
 def _incoming(stage: Stage) -> list[Incoming]:
@@ -82,7 +83,17 @@ def _incoming(stage: Stage) -> list[Incoming]:
             readers = {target for wire in wires for target in wire.targets}
             size = joint(wire.term for wire in wires)
             origin = _draw_bus(stage, n, port.number, readers, y, size)
-        lines.append(Incoming(port, wires, origin, y))
+        lines.append(Incoming(wires, origin, y))
+    return lines
+
+
+def _rails(stage: Stage, boxes: set[int]) -> list[Incoming]:
+    """What the steps read, and boxes that follow them too."""
+    lines = []
+    for box, rail in stage.rails.items():
+        wires = [w for w in stage.diagram.wires_from[box] if not boxes.isdisjoint(w.targets)]
+        if wires:
+            lines.append(Incoming(wires, rail.end, rail.end.points[-1][1]))
     return lines
 
 
@@ -109,19 +120,6 @@ def _height(stage: Stage, side: Side, placed: Placed, lines: list[Incoming]) -> 
     nets = side.frame.nets[len(side.frame.nets) - len(lines) :]
     e = next((e for e, net in enumerate(nets) if first in net.sinks), 0)
     return lines[e].y - placed.entries[e]
-
-
-def _turning(lines: list[Incoming], heights: list[float]) -> list[int]:
-    """The lines that come in at another height than they leave at, in the order of their turns.
-
-    One that turns to where another still runs has to turn after it.
-    """
-    found = [e for e, line in enumerate(lines) if abs(line.y - heights[e]) > 1e-6]
-    for _ in found:
-        for a, b in pairwise(range(len(found))):
-            if abs(heights[found[a]] - lines[found[b]].y) < BESIDE_TURN:
-                found[a], found[b] = found[b], found[a]
-    return found
 
 
 def _tell_when(stage: Stage, line: Incoming) -> None:

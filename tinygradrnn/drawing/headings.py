@@ -39,8 +39,8 @@ def name_steps(scene: Scene) -> None:
 def name_layers(stage: Stage) -> None:
     """``layer 2 ←`` at the left margin, beside the lanes of the layer."""
     for n, template in enumerate(stage.templates):
-        if not stage.margin[n]:
-            continue
+        if n:  # of a later phase the rails alone bear them
+            break
         x = stage.label_x[n] - stage.label_width[n] / 2 - stage.margin[n]
         _, _, y = stage.place[template.steps[0]]
         heights: dict[int | None, list[float]] = {}

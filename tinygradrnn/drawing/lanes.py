@@ -9,6 +9,8 @@ from tinygradrnn.drawing.scene import Line
 from tinygradrnn.drawing.stage import Stage
 from tinygradrnn.drawing.stamping import Stamp, Style, joined
 
+NARROW = 36.0
+
 
 def draw_lanes(stage: Stage) -> None:
     """Every state, from the box that it leaves to those of the next step that read it."""
@@ -44,7 +46,9 @@ def _draw_into_step(stage: Stage, wire: Wire, state: int, step: Step) -> None:
     stamp.tooltip = stage.tooltip(wire.source)
     entering = len(stage.scene.lines)
     stamp.draw(placed.nets[net])
-    middle = (origin.points[-1][0] + border) / 2
+    begins = origin.points[-1][0]
+    narrow = abs(border - begins) < NARROW  # it leaves a rail here: its number stands before
+    middle = begins - NARROW / 2 if narrow else (begins + border) / 2
     stage.number_lane(state, wire.term, middle, height + y, entering)
 
 
@@ -55,6 +59,11 @@ def _origin(stage: Stage, wire: Wire, state: int, n: int, border: float, y: floa
         assert wire.value is not None
         return stage.origins[source.step, wire.value]
     backward = stage.diagram.states[state].backward
+    if wire.source in stage.rails and backward:
+        x = max(stage.right, border) + stage.gap
+        stage.right = x
+        start, points, _ = stage.lead_on(wire.source, x)
+        return Origin(start, (*points, (x, y)))
     if source.kind == "fold":
         shape = stage.shape[wire.source]
     elif backward:
@@ -63,7 +72,7 @@ def _origin(stage: Stage, wire: Wire, state: int, n: int, border: float, y: floa
         stage.right = max(stage.right, x + wide / 2)
         shape = stage.draw_origin(wire.source, x, y, wide)
     else:
-        shape = stage.draw_label(wire.source, n, y)
+        return stage.lane_origin(wire.source, n, y)
     box = stage.scene.shapes[shape]
     side = box.width / 2
     return Origin(shape, ((box.x - side if backward else box.x + side, y),))

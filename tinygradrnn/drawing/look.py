@@ -80,6 +80,11 @@ class Look:
         """What is kept free to the right of the last time step."""
         return 0.0
 
+    @property
+    def kept_room(self) -> float:
+        """How much of the way between two steps is taken by what is kept for the backward walk."""
+        return 0.0
+
     def numbered(self, wire: Wire) -> bool:
         """Whether the taps of what all steps read bear numbers: of weights, or of a gradient."""
         weight = wire.source in self.weight_colour

@@ -92,6 +92,9 @@ class RolledStage(Stage):
             texts.setdefault(wire.source, {})[wire.when] = None
         return max((width(joined_when(each), SMALL) for each in texts.values()), default=0.0) + 26
 
+    def fork_x(self, n: int) -> float:
+        return super().fork_x(n) - self.around[n].left
+
     def entry(self, n: int, state: int) -> int:
         """The box of what a state was one step before."""
         return self.diagram.rolls[n].entries[state]
@@ -101,12 +104,10 @@ class RolledStage(Stage):
         entry = self.entry(n, state)
         return [w for w in self.diagram.wires if entry in w.targets and w.partial]
 
-    def _at_left(self, n: int) -> set[int]:
-        left = set(self.templates[n].rails)
-        for state in self.templates[n].states:
-            if not self.diagram.states[state].backward:
-                left |= {w.source for w in self.starts(n, state) if self.step_of(w.source) is None}
-        return left
+    def starts_lane(self, wire: Wire, n: int) -> bool:
+        if wire.state is None or self.diagram.states[wire.state].backward or not wire.partial:
+            return False
+        return wire.targets[0] in self.diagram.rolls[n].entries.values()
 
     def _rail_text(self, box: int) -> float:
         text = self.rail_text(box)
@@ -253,7 +254,7 @@ def _leads_on(stage: RolledStage, wire: Wire, step: Step) -> bool:
 
 def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
     """The initial state, or one that another phase ends with, on its dashed way into the loop."""
-    left, right, _, y = _heights(stage, n, state)
+    left, _, _, y = _heights(stage, n, state)
     backward = stage.diagram.states[state].backward
     colour, thick = stage.look.lanes[state].line, stage.look.lane(None)
     shape = stage.shape[stage.entry(n, state)]
@@ -263,26 +264,34 @@ def _draw_start(stage: RolledStage, wire: Wire, n: int, state: int) -> None:
         start, points, _ = stage.origins[source, wire.value]
         _tell_last(stage, wire.value, source, points[-1][1])
     else:
-        x, wide = stage.label_place(wire.source, n)
-        if backward:
-            wide, _ = stage.look.size(stage.diagram.boxes[wire.source])
-            x = right + stage.around[n].right + BESIDE_STATE + wide / 2
-            stage.right = max(stage.right, x + wide / 2)
-        start = stage.draw_origin(wire.source, x, y, wide)
-        label = x + (-wide if backward else wide) / 2
-        first = stage.scene.shapes[start]
-        points = ((first.x + (-first.width if backward else first.width) / 2, y),)
+        start, points, _ = _initial(stage, wire.source, n, y, backward)
     end = (box.x + (box.width if backward else -box.width) / 2, y)
     way = _elbow(points, end)
     stage.scene.lines.append(
         Line(way, start, shape, colour, thick, "lane", wire.when, arrow=True, dashed=True)
     )
     if source is None:
-        x, at = label + (-24 if backward else 24), y
+        lies_left = backward or (n, wire.source) in stage.forks
+        x, at = points[-1][0] + (-24 if lies_left else 24), y
     else:  # where no loop runs upright
         x = left - stage.around[n].left - 22
         at = next(py for (_, py), (end, _) in pairwise(way) if end >= x)
     stage.scene.texts.append(Text(x, at + 11, wire.when, SMALL, stage.theme.muted))
+
+
+def _initial(stage: RolledStage, box: int, n: int, y: float, backward: bool) -> Origin:
+    """Where the way of an initial state begins, on a rail if its box has one."""
+    if not backward:
+        return stage.lane_origin(box, n, y)
+    wide, _ = stage.look.size(stage.diagram.boxes[box])
+    x = stage.place[stage.templates[n].steps[0]][1] + stage.placed[n].width
+    x += stage.around[n].right + BESIDE_STATE + wide / 2
+    stage.right = max(stage.right, x + wide / 2)
+    if box in stage.rails:
+        start, points, _ = stage.lead_on(box, x)
+        return Origin(start, (*points, (x, y)))
+    start = stage.draw_origin(box, x, y, wide)
+    return Origin(start, ((stage.sides(start)[0], y),))
 
 
 def _tell_last(stage: RolledStage, state: int, step: Step, y: float) -> None:

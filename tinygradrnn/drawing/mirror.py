@@ -45,7 +45,6 @@ class ForwardLook(Look):
 
     @property
     def kept_room(self) -> float:
-        """How much of the way between two steps is taken by what is kept."""
         return BESIDE_PANEL * len(self.kept)
 
     @property

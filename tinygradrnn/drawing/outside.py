@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port
+from tinygradrnn.drawing.frames import Branch, Frame, Item, Net, Placed, Point, Port, State
 from tinygradrnn.drawing.look import Look
 from tinygradrnn.drawing.records import Diagram, Wire
 from tinygradrnn.drawing.scene import Scene
@@ -58,7 +58,11 @@ def ancestors(diagram: Diagram, box: int) -> set[int]:
 
 
 def make_side(
-    diagram: Diagram, look: Look, boxes: set[int], entries: Sequence[Sequence[Wire]] = ()
+    diagram: Diagram,
+    look: Look,
+    boxes: set[int],
+    entries: Sequence[Sequence[Wire]] = (),
+    exits: Sequence[int] = (),
 ) -> Side:
     """Lay boxes out from left to right along the longest way through them.
 
@@ -70,11 +74,15 @@ def make_side(
         What they read outside of the steps is drawn too.
     entries : sequence of sequences of Wire
         The wires that come in from the left, at each entry.
+    exits : sequence of int
+        The boxes whose values leave to the right.
     """
     chosen = set(boxes)
+    entering = {wire.source for group in entries for wire in group}
     for wire in diagram.wires:
         source = diagram.boxes[wire.source]
-        if chosen & boxes & set(wire.targets) and source.step is None and source.kind != "fold":
+        outside = source.step is None and source.kind != "fold" and wire.source not in entering
+        if outside and not boxes.isdisjoint(wire.targets):
             chosen.add(wire.source)
     ordered = _in_order(diagram, chosen)
     item_of = {k: n for n, k in enumerate(ordered)}
@@ -85,6 +93,9 @@ def make_side(
         if wire.source in item_of and sinks:
             nets.append(Net(item_of[wire.source], sinks))
             wires.append(wire)
+    for e, box in enumerate(exits):
+        nets.append(Net(item_of[box], (Port("exit", e),)))
+        wires.append(diagram.wires_from[box][0])
     for n, group in enumerate(entries):
         read = dict.fromkeys(t for wire in group for t in wire.targets if t in item_of)
         times = {t: max(wire.targets.count(t) for wire in group) for t in read}
@@ -101,8 +112,17 @@ def make_side(
         for k, count in zip(ordered, arrivals, strict=True)
     )
     weights = [n for n, k in enumerate(ordered) if diagram.boxes[k].kind == "weight"]
-    spine = _longest(len(items), nets, weights)
-    return Side(Frame(items, tuple(nets), spines=(spine,)), ordered, wires)
+    main = [net for net, wire in zip(nets, wires, strict=True) if _is_main(diagram, net, wire)]
+    spine = _longest(len(items), main, weights)
+    states = tuple(State(item_of[box], False) for box in exits)
+    return Side(Frame(items, tuple(nets), states, (spine,)), ordered, wires)
+
+
+def _is_main(diagram: Diagram, net: Net, wire: Wire) -> bool:
+    """Whether a net may be on the longest way: one that comes from a rail is not."""
+    source = diagram.boxes[wire.source]
+    inside = source.step is not None or source.kind == "fold"
+    return inside or not isinstance(net.source, Port)
 
 
 def _in_order(diagram: Diagram, boxes: set[int]) -> list[int]:
@@ -156,11 +176,17 @@ def place_side(
     x: float,
     y: float,
     starts: Mapping[int, Origin] = MappingProxyType({}),
-) -> dict[int, int]:
-    """Draw a frame of boxes outside of the steps; returns the shape of every box.
+) -> tuple[dict[int, int], dict[int, Origin]]:
+    """Draw a frame of boxes outside of the steps.
 
     ``starts`` says where each entry comes from.
+
+    Returns
+    -------
+    dict, dict
+        The shape of every box, and where every exit leaves the frame.
     """
+    exits: dict[int, Origin] = {}
     shapes = {
         k: scene.shape(look.shape(k, bx + x, by + y, wide, high))
         for k, (bx, by, wide, high) in zip(side.boxes, placed.boxes, strict=True)
@@ -181,8 +207,12 @@ def place_side(
             return style
 
         tooltip = " ".join(diagram.boxes[wire.source].text)
-        Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip).draw(branches)
-    return shapes
+        stamp = Stamp(scene, x, y, origin.start, ends, same, origin.points, tooltip)
+        ports = {p: sink.number for p, sink in enumerate(net.sinks) if isinstance(sink, Port)}
+        stamp.left_open = frozenset(ports)
+        for position, (start, points) in stamp.draw(branches).items():
+            exits[ports[position]] = Origin(start, points)
+    return shapes, exits
 
 
 def _style(look: Look, wire: Wire, entering: bool, lane: bool) -> Style:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from tinygradrnn.drawing.folds import tap_folds
 from tinygradrnn.drawing.frames import Branch
 from tinygradrnn.drawing.look import NUMBER, is_dashed
+from tinygradrnn.drawing.outside import Origin
 from tinygradrnn.drawing.records import Wire, joint
 from tinygradrnn.drawing.scene import Line, Text
-from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.stage import Rail, Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.text import number
 
@@ -27,7 +28,8 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
     box = template.rails[r]
     y = stage.placed[n].rails[r] + stage.place[template.steps[0]][2]
     stage.drawn.add(box)
-    at = stage.draw_label(box, n, y)
+    known = box in stage.rails
+    at, way, _ = stage.rail_start(box, n, y)
     weight = box in stage.look.weight_colour
     total, dashed = stage.diagram.boxes[box].total, is_dashed(stage.diagram.boxes[box])
     colour = stage.look.weight_colour.get(box, stage.theme.wire)
@@ -41,8 +43,10 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
         for dot in _draw_taps(stage, r, wire, colour, weight)
     ]
     folded = dict(tap_folds(stage, n, r, Style(colour, thick), y))
-    for stop in sorted([*taps, *folded], key=stage.sides):
-        points = ((stage.sides(at)[1], y), (stage.sides(stop)[0], y))
+    fork = stage.fork(box, n, y)
+    forks = [] if fork is None else [fork]
+    for stop in sorted([*forks, *taps, *folded], key=stage.sides):
+        points = (*way, (stage.sides(stop)[0], y))
         if stop in folded:
             line = folded[stop].line
             own = len(scene.lines) if line is None else line
@@ -50,8 +54,10 @@ def draw_rail(stage: Stage, n: int, r: int) -> None:
         scene.lines.append(
             Line(points, at, stop, colour, thick, "rail", stage.tooltip(box), dashed=dashed)
         )
-        at = stop
-    shown = stage.rail_text(box)
+        at, way = stop, ((stage.sides(stop)[1], y),)
+    style = Style(colour, thick, "rail", dashed)
+    stage.rails[box] = Rail(Origin(at, way), style, stage.tooltip(box))
+    shown = "" if known else stage.rail_text(box)
     if shown:
         left = stage.label_x[n] + stage.label_width[n] / 2 + 14
         scene.texts.append(

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from tinygradrnn.drawing.before import BETWEEN_TURNS, Before, find_before, turns
 from tinygradrnn.drawing.frames import Placed
 from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.look import BODY, NUMBER, Look
 from tinygradrnn.drawing.outside import Origin, ancestors, make_side, place_side
 from tinygradrnn.drawing.records import Diagram, Fold, Step, Wire
-from tinygradrnn.drawing.scene import Scene, Text
+from tinygradrnn.drawing.scene import Line, Scene, Text
+from tinygradrnn.drawing.stamping import Style, joined
 from tinygradrnn.drawing.template import Template, late_boxes, make_template
 from tinygradrnn.drawing.text import number, width
 
 BESIDE_WEIGHT = 88.0  # room for ‖Σ‖ after the name of a weight
 BESIDE_NAME = 14.0
 ABOVE_LANE = 9.0
+BESIDE_FORK = 8.0
+
+
+@dataclass(frozen=True)
+class Rail:
+    """A rail that is drawn: where it can be led on from, and how it looks."""
+
+    end: Origin
+    style: Style
+    tooltip: str
 
 
 class Stage:
@@ -39,6 +52,12 @@ class Stage:
         By phase and bus the dots at which the steps meet it.
     margin : list of float
         For each phase the room for the names of its layers.
+    rails : dict of int to Rail
+        By box. What else reads it, after the steps say, leads its rail on.
+    forks : dict of (int, int) to Origin
+        By phase and box, of a rail where the lanes leave that start with the same value.
+    before : list of Before or None
+        For each phase what precedes it; ``begun`` are the ways from there to the steps.
     late : set of int
         The boxes that follow the steps; ``drawn`` are those that precede them.
     """
@@ -61,6 +80,10 @@ class Stage:
         self.label_width: list[float] = []
         self.label_widths: list[dict[str, float]] = []
         self.drawn: set[int] = set()
+        self.rails: dict[int, Rail] = {}
+        self.forks: dict[tuple[int, int], Origin] = {}
+        self.before: list[Before | None] = []
+        self.begun: dict[tuple[int, int], Origin] = {}
         self.right = self._place_columns() + look.beyond
 
     # ---------------------------------------------------------------- columns
@@ -100,7 +123,12 @@ class Stage:
             box = self.diagram.boxes[k]
             widths[box.kind] = max(widths.get(box.kind, 0.0), self.look.size(box)[0])
         wide = max(widths.values(), default=0.0)
-        self.margin.append(0.0 if n else self._margin(self.templates[n]))
+        heights = self._label_heights(n)
+        from_top = sorted(self._at_left(n), key=lambda box: (-heights[box], box))
+        before = find_before(self.diagram, self.look, from_top)
+        self.before.append(before)
+        beside = before.width if before is not None else 0.0
+        self.margin.append(beside + (0.0 if n else self._margin(self.templates[n])))
         x += self.margin[n]
         self.label_widths.append(widths)
         self.label_width.append(wide)
@@ -109,30 +137,64 @@ class Stage:
 
     def _at_left(self, n: int) -> set[int]:
         """The boxes to the left of a phase: weights and initial states."""
-        steps = set(self.templates[n].steps)
+        starts = {wire.source for wire in self.diagram.wires if self.starts_lane(wire, n)}
         boxes = self.diagram.boxes
-        left = set(self.templates[n].rails)
-        for wire in self.diagram.wires:
-            if wire.state is None or self.diagram.states[wire.state].backward:
-                continue
-            source = boxes[wire.source]
-            if (
-                source.step is None
-                and source.kind != "fold"
-                and boxes[wire.targets[0]].step in steps
-            ):
-                left.add(wire.source)
-        return left
+        outside = {k for k in starts if boxes[k].step is None and boxes[k].kind != "fold"}
+        return outside.union(self.templates[n].rails)
 
     def label_place(self, box: int, n: int) -> tuple[float, float]:
         """Middle and width of a box to the left of a phase; those of a kind are equally wide."""
         wide = self.label_widths[n].get(self.diagram.boxes[box].kind, self.label_width[n])
         return self.label_x[n] + (self.label_width[n] - wide) / 2, wide
 
-    def draw_label(self, box: int, n: int, y: float) -> int:
-        """A box to the left of a phase; all of them end together."""
+    def label_origin(self, box: int, n: int, y: float) -> Origin:
+        """Where what begins at a box to the left of a phase leads on; all of them end together."""
+        before = self.before[n]
+        if before is not None and box in before.exits:
+            if (n, box) not in self.begun:
+                self._draw_before(n, before)
+            return self.begun[n, box]
         x, wide = self.label_place(box, n)
-        return self.draw_origin(box, x, y, wide)
+        shape = self.draw_origin(box, x, y, wide)
+        return Origin(shape, ((self.sides(shape)[1], y),))
+
+    def _draw_before(self, n: int, before: Before) -> None:
+        """What stands left of the boxes to the left of a phase."""
+        heights, base = self._label_heights(n), self.place[self.templates[n].steps[0]][2]
+        wanted = [heights[box] + base for box in before.exits]
+        right = self.label_x[n] - self.label_width[n] / 2 - before.width + before.placed.width
+        y = wanted[0] - before.placed.entries[0]
+        if n:  # below the lanes of the phase before
+            y = min(*wanted, base) - before.placed.height - 30
+        own = [y + entry for entry in before.placed.entries]
+        order = turns(own, wanted, BETWEEN_TURNS)
+        shapes, exits = place_side(
+            self.scene,
+            self.diagram,
+            self.look,
+            before.side,
+            before.placed,
+            right - before.placed.width,
+            y,
+        )
+        self.drawn |= shapes.keys()
+        end = self.label_x[n] + self.label_width[n] / 2
+        for e, box in enumerate(before.exits):
+            start, points, _ = exits[e]
+            if e in order:
+                x = right + BETWEEN_TURNS * (order.index(e) + 1)
+                points = joined(points, ((x, own[e]), (x, wanted[e])))
+            self.begun[n, box] = Origin(start, joined(points, ((end, wanted[e]),)))
+
+    def _label_heights(self, n: int) -> dict[int, float]:
+        """How high in its frame rails and initial states lead into a phase."""
+        template, placed = self.templates[n], self.placed[n]
+        found: dict[int, float] = {}
+        for wire in self.diagram.wires:
+            if self.starts_lane(wire, n) and wire.state is not None:
+                entry = placed.entries[template.states.index(wire.state)]
+                found.setdefault(wire.source, entry)
+        return found | dict(zip(template.rails, placed.rails, strict=True))
 
     def _margin(self, template: Template) -> float:
         """How wide the names of the layers are. Of a later phase the rails alone bear them."""
@@ -163,6 +225,55 @@ class Stage:
     def tooltip(self, box: int) -> str:
         """What a wire from a box carries."""
         return " ".join(self.diagram.boxes[box].text)
+
+    def rail_start(self, box: int, n: int, y: float) -> Origin:
+        """Where a rail begins: at its box, or where it ends in an earlier phase."""
+        if box not in self.rails:
+            return self.label_origin(box, n, y)
+        known = sum(other in self.rails for other in self.templates[n].rails)
+        x = self.label_x[n] + self.label_width[n] / 2 + BESIDE_FORK * known
+        start, points, _ = self.lead_on(box, x)
+        return Origin(start, (*points, (x, y)))
+
+    def lead_on(self, box: int, x: float) -> Origin:
+        """A rail led on, as far as to ``x``, to be read there too."""
+        rail = self.rails[box]
+        start, (*_, (left, y)), _ = rail.end
+        dot = self.scene.dot(x, y, 2.0 + rail.style.width / 2, rail.style.colour)
+        colour, width_, over, dashed = rail.style
+        line = Line(((left, y), (x, y)), start, dot, colour, width_, over, rail.tooltip)
+        self.scene.lines.append(replace(line, dashed=dashed))
+        end = Origin(dot, ((x, y),))
+        self.rails[box] = replace(rail, end=end)
+        return end
+
+    def fork(self, box: int, n: int, y: float) -> int | None:
+        """A dot on the rail of a box, right before the steps, if lanes start there too."""
+        if not any(self.starts_lane(wire, n) for wire in self.diagram.wires_from[box]):
+            return None
+        forks = sum(at == n for at, _ in self.forks)
+        x = self.fork_x(n) - BESIDE_FORK * forks
+        dot = self.scene.dot(x, y, 3.0, self.theme.wire)
+        self.forks[n, box] = Origin(dot, ((x, y),))
+        return dot
+
+    def lane_origin(self, box: int, n: int, y: float) -> Origin:
+        """Where an initial state comes from: a rail, if all steps read it too."""
+        if (n, box) not in self.forks:
+            return self.label_origin(box, n, y)
+        start, points, _ = self.forks[n, box]
+        return Origin(start, (*points, (points[-1][0], y)))
+
+    def starts_lane(self, wire: Wire, n: int) -> bool:
+        """Whether a wire leads a state into the first step of a phase, from the left."""
+        if wire.state is None or self.diagram.states[wire.state].backward:
+            return False
+        return self.step_of(wire.targets[0]) in self.templates[n].steps
+
+    def fork_x(self, n: int) -> float:
+        """Where the lanes of a phase may leave a rail."""
+        left = self.place[self.templates[n].steps[0]][1]
+        return left - self.look.kept_room - BESIDE_FORK
 
     def rail_text(self, box: int) -> str:
         """What is written on a rail: how often it is used, and how large the gradient is."""
@@ -211,7 +322,8 @@ class Stage:
         dx, dy = x - bx, y - by
         while self._collides(placed, dx, dy):
             dx -= 20.0
-        return place_side(self.scene, self.diagram, self.look, side, placed, dx, dy)[box]
+        shapes, _ = place_side(self.scene, self.diagram, self.look, side, placed, dx, dy)
+        return shapes[box]
 
     def _collides(self, placed: Placed, dx: float, dy: float) -> bool:
         for x, y, wide, high in placed.boxes:

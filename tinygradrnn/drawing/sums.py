@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tinygradrnn.drawing.folds import tap_fold
-from tinygradrnn.drawing.frames import Branch
+from tinygradrnn.drawing.frames import Branch, Point
 from tinygradrnn.drawing.look import NUMBER, SMALL
 from tinygradrnn.drawing.mirror import TERM_HEIGHT, Term, TwinLook, running, term_text
+from tinygradrnn.drawing.outside import Origin
 from tinygradrnn.drawing.rails import draw_rail
 from tinygradrnn.drawing.records import Step, Wire, joint
 from tinygradrnn.drawing.scene import Line, Shape, Text
-from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.stage import Rail, Stage
 from tinygradrnn.drawing.stamping import Stamp, Style
 from tinygradrnn.drawing.text import counted, width
 from tinygradrnn.drawing.twins import Sum
@@ -34,7 +35,7 @@ class _Rail:
         self.box = self.template.rails[r]
         twin = stage.diagram.boxes[self.box].twin
         assert twin is not None
-        self.rightward = twin.rightward
+        self.twin, self.rightward = twin, twin.rightward
         self.sums = {s.place: s for s in twin.sums}
         on_rail = [s for s in twin.sums if s.place is not None]
         self.last = on_rail[-1] if self.rightward else twin.sums[-1]
@@ -45,13 +46,7 @@ class _Rail:
     def draw(self) -> None:
         scene, box = self.stage.scene, self.box
         self.stage.drawn.add(box)
-        x, wide = self.stage.label_place(box, self.n)
-        shown, high = self.look.size(self.stage.diagram.boxes[box])
-        if self.rightward:
-            ends = [self._span(step)[1] for step in self.template.steps]
-            beside = RIGHT_OF_STEPS + self.look.kept_room
-            x, wide = max(ends) + beside + shown / 2, shown
-        at = scene.shape(self.look.shape(box, x, self.y, wide, high))
+        at, way = self._start()
         taps: list[tuple[int, Sum]] = []
         for wire in self.stage.diagram.wires_from[box]:
             step = self.stage.step_of(wire.targets[0])
@@ -59,14 +54,35 @@ class _Rail:
                 taps += [(dot, self.sums[step]) for dot in self._taps(wire, step)]
                 self._say(self.sums[step], *self._span(step))
         taps += self._folds()
+        fork = self.stage.fork(box, self.n, self.y)
+        if fork is not None:
+            taps.append((fork, self.twin.sums[-1]))
         near, far = (1, 0) if self.rightward else (0, 1)
-        sides = self.stage.sides
+        sides, tooltip = self.stage.sides, self.stage.tooltip(box)
+        style = Style(self.colour, 1.0, "rail")
         for stop, part in sorted(taps, key=lambda tap: sides(tap[0]), reverse=self.rightward):
-            points = ((sides(at)[far], self.y), (sides(stop)[near], self.y))
-            thick = self.look.rail(part.running)
-            tooltip = f"{running(part.running)} so far"
-            scene.lines.append(Line(points, at, stop, self.colour, thick, "rail", tooltip))
-            at = stop
+            points = (*way, (sides(stop)[near], self.y))
+            style = style._replace(width=self.look.rail(part.running))
+            said = f"{running(part.running)} so far"
+            scene.lines.append(Line(points, at, stop, self.colour, style.width, "rail", said))
+            at, way = stop, ((sides(stop)[far], self.y),)
+        if not self.rightward:
+            self.stage.rails[box] = Rail(Origin(at, way), style, tooltip)
+
+    def _start(self) -> tuple[int, tuple[Point, ...]]:
+        """The box of the whole gradient, at the left end or else at the right one."""
+        stage, box = self.stage, self.box
+        if not self.rightward:
+            start, points, _ = stage.rail_start(box, self.n, self.y)
+            return start, points
+        wide, high = self.look.size(stage.diagram.boxes[box])
+        ends = [self._span(step)[1] for step in self.template.steps]
+        x = max(ends) + RIGHT_OF_STEPS + self.look.kept_room + wide / 2
+        at = stage.scene.shape(self.look.shape(box, x, self.y, wide, high))
+        style = Style(self.colour, self.look.rail(self.last.running), "rail")
+        end = Origin(at, ((stage.sides(at)[1], self.y),))
+        stage.rails[box] = Rail(end, style, stage.tooltip(box))
+        return at, ((stage.sides(at)[0], self.y),)
 
     def _span(self, step: Step) -> tuple[float, float]:
         left = self.stage.place[step][1]
