@@ -116,6 +116,18 @@ def test_scatter_add_repeats_one_value(adder):
     np.testing.assert_array_equal(adder.to_numpy(target), [[0, 0], [2, 2], [1, 1]])
 
 
+def test_scatter_add_of_many_wide_rows():
+    """They are sorted first; rows that nothing is added to stay as they are."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(-4, 3, (16, 20))
+    values = rng.standard_normal((16, 20, 8, 9))
+    target = rng.standard_normal((5, 8, 9))
+    expected = target.copy()
+    np.add.at(expected, ids, values)
+    NUMPY.scatter_add(target, ids, values)
+    np.testing.assert_allclose(target, expected, rtol=1e-12)
+
+
 def test_scatter_add_rounds_the_same_in_every_run(adder):
     random = np.random.default_rng(3)
     ids = random.integers(0, 5, 3000)

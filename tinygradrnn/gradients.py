@@ -107,7 +107,7 @@ def walk(
                     else:
                         term = rule(*arguments, **settings) if settings else rule(*arguments)
                         if type(term) not in LATER and term.shape != source.value.shape:
-                            term = ops.sum_to.compute((term,), {"shape": source.value.shape})
+                            term = fitted(term, source)
                     if watch is not None:
                         watch.term(node, term)
                     add(source, term)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +64,21 @@ def _may_repeat(entry: Any) -> bool:
 def _add_rows(target: np.ndarray, ids: Any, values: Any) -> None:
     """Add to whole rows, the gradient of an embedding.
 
-    ``np.add.at`` is three to four times as fast on flat positions as on rows. A product with a
-    one-hot matrix is faster still for a few dozen rows, but spreads one NaN over all of them.
+    ``np.add.at`` is three to four times as fast on flat positions as on rows, and sorting first is
+    faster still where there are many values for each row of the target. A product with a one-hot
+    matrix is so too for a few dozen rows, but spreads one NaN over all of them.
     """
     rows = np.arange(target.shape[0])[ids]  # negative ids counted from the end, bounds checked
     width = prod(target.shape[1:])
     values = np.broadcast_to(values, rows.shape + target.shape[1:])
+    if width >= 64 and rows.size >= 32 * target.shape[0]:
+        order = np.argsort(rows, axis=None, kind="stable")
+        ends = np.searchsorted(rows.reshape(-1)[order], np.arange(target.shape[0] + 1))
+        values = values.reshape(-1, *target.shape[1:])
+        for row, (start, end) in enumerate(pairwise(ends)):
+            if start < end:
+                target[row] += values[order[start:end]].sum(axis=0)
+        return
     positions = rows.reshape(-1, 1) * width + np.arange(width)
     np.add.at(target.reshape(-1), positions.reshape(-1), values.reshape(-1))
 

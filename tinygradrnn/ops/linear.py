@@ -81,7 +81,7 @@ def _contract(xp: Any, x: Any, g: Any) -> Any:
 
 
 def _matmul(xp: Any, x: Any, y: Any) -> Any:
-    if x.ndim == y.ndim == 2:
+    if getattr(x, "ndim", 0) == getattr(y, "ndim", 0) == 2:  # a number has no axes
         return x.dot(y)  # the same; NumPy has less to think about
     return x @ y
 
