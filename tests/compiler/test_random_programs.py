@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from compiler.steps import same
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,14 +149,7 @@ def loss_of(loop: Loop, outputs: list[Any], target: Any) -> Any:
     return sum(((y - target) ** 2).mean() for y in chosen) / len(chosen)
 
 
-@settings(deadline=None, max_examples=60, derandomize=True, database=None)
-@given(
-    programs=st.lists(loops, min_size=1, max_size=3),
-    steps=st.integers(1, 5),
-    without=st.sets(st.sampled_from([one.__name__ for one in PASSES])),
-    optimiser=st.sampled_from(["sgd", "adam"]),
-)
-def test_random_programs(programs, steps, without, optimiser):
+def assert_same_numbers(programs, steps, without=(), optimiser="sgd"):
     def run(wrap):
         rng = np.random.default_rng(0)
         shapes = ((3, 3), (6, 3), (3,), (4, 3))
@@ -194,3 +188,37 @@ def test_random_programs(programs, steps, without, optimiser):
         return seen, weights
 
     assert same(run, 1e-9, without=tuple(sorted(without))).captures == 1
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@given(
+    programs=st.lists(loops, min_size=1, max_size=3),
+    steps=st.integers(1, 5),
+    without=st.sets(st.sampled_from([one.__name__ for one in PASSES])),
+    optimiser=st.sampled_from(["sgd", "adam"]),
+)
+def test_random_programs(programs, steps, without, optimiser):
+    assert_same_numbers(programs, steps, without, optimiser)
+
+
+def loop(*kinds: int, labels: str = "all", states: int = 0, far: bool = False, ends: str = "all"):
+    return Loop(False, labels, [(kind, 0, 0) for kind in kinds], states, far, -9, ends)
+
+
+@pytest.mark.parametrize(
+    ("programs", "steps"),
+    [
+        ([loop(45, ends="stack"), loop(19)], 4),
+        ([loop(34)], 3),
+        ([loop(32)], 3),
+        ([loop(40, states=1, far=True), loop(34, ends="stack")], 2),
+        ([loop(22, states=1), loop(6, 28)], 3),
+        ([Loop(True, "some", [(7, 0, 0), (49, 0, 0), (4, 51, 90)], 2, True, -9, "all")], 3),
+        ([loop(37), loop(4, 28, labels="late")], 4),
+        ([loop(31, labels="some", ends="stack"), loop(45, ends="last")], 4),
+        ([loop(3, labels="some", ends="stack"), loop(5, ends="first")], 3),
+        ([loop(3, ends="stack"), loop(17, states=1), loop(28, labels="late")], 3),
+    ],
+)
+def test_programs_that_once_went_wrong(programs, steps):
+    assert_same_numbers(programs, steps)

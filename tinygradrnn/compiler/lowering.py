@@ -99,7 +99,7 @@ class Lowering:
         if id(value) in self.facts.packed:
             target, where = self.facts.packed[id(value)]
             return part_of(self.at(target, t), where)
-        if value.kind == "unstack":
+        if value.kind == "unstack" and is_view(value):
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
             assert value.span is not None
             return source[value.settings["offset"] + t - value.span.first, ...]
@@ -122,7 +122,7 @@ class Lowering:
             target, where = self.facts.packed[id(value)]
             return self.rows(target, span)[(slice(None), *where)]
         first, steps = span.first, span.steps
-        if value.kind == "unstack":
+        if value.kind == "unstack" and is_view(value):
             source = through(self.operand(value.inputs[0]), value.settings["axis"])
             start = value.settings["offset"] + first - value.span.first
             return source[start : start + steps]
@@ -343,6 +343,13 @@ class Lowering:
             assert value.span is not None
             self.emit(self.xp.copyto, out, 0)
             self.emit(self.xp.copyto, out[value.settings["step"] - value.span.first, ...], *inputs)
+            return
+        if value.kind == "unstack":  # one that something stands before or after is copied
+            assert value.span is not None
+            source = through(inputs[0], value.settings["axis"])[value.settings["offset"] :]
+            steps = source[: value.span.steps]
+            first = value.span.first
+            self.emit(self.xp.copyto, out, steps if batch else steps[self.time - first, ...])
             return
         assert value.op is not None
         kernel = KERNELS.get(value.op.name)

@@ -296,8 +296,8 @@ class _Roller:
             end is not ZERO and max(early, late) > 1
         ):
             raise Irregular
-        form = (value.shape, value.dtype)
-        if isinstance(end, Value) and not end.is_number and (end.shape, end.dtype) != form:
+        fits = not isinstance(end, Value) or end.is_number or like(end) == like(value)
+        if not fits:
             raise Irregular
         if early > 0:
             if value.before not in (None, end):
@@ -368,3 +368,8 @@ class _Roller:
         made = Value("placed", source.shape, source.dtype, value.span)
         made.inputs, made.settings = [Use(source)], {"step": t}
         return Term(Use(made, shift=0), part.where)
+
+
+def like(value: Value) -> Key:
+    """What a value must share with another one to stand in its array."""
+    return value.shape, value.dtype
