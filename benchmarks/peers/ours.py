@@ -106,9 +106,7 @@ class Compiled(Explicit):
         self, workload: Workload, fast: bool = False, without: tuple[str, ...] = ()
     ) -> None:
         super().__init__(workload)
-        if fast:
-            raise NotImplementedError("tg.compile has no kernels of Numba yet")
-        self.train_step = tg.compile(self.train_step, without=without)
+        self.train_step = tg.compile(self.train_step, without=without, fast=fast)
 
     def gradients(self) -> dict[str, Array]:
         """Read off the weights: a plan keeps no gradient that only the update needs.
