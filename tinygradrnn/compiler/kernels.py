@@ -125,6 +125,15 @@ def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
         if rows is not None and target is not None and target.flags.c_contiguous and alike:
             low.emit(low.xp.dot, rows, y, target)
             return True
+        if x.ndim > 2:  # NumPy multiplies arrays with their axes in another order without BLAS
+            if rows is None:
+                x = low.temporary(x.shape, x.dtype)
+                low.emit(low.xp.copyto, x, inputs[0])
+                rows = x.reshape(-1, x.shape[-1])
+            result = low.temporary(out.shape, out.dtype, x)
+            low.emit(low.xp.dot, rows, y, memory_of(result).reshape(-1, out.shape[-1]))
+            low.emit(low.xp.copyto, out, result)
+            return True
     if x.ndim == y.ndim == 1:
         return False
     low.emit(low.xp.matmul, x, y, out)

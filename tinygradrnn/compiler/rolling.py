@@ -14,6 +14,8 @@ from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
 from tinygradrnn.recording import Leaf, Node
 
+FEW = 2  # terms that only one step has
+
 
 class Irregular(Exception):
     """A family whose members are not alike."""
@@ -351,6 +353,8 @@ class _Roller:
                 if t not in parts:
                     self._boundary(source, t + shift, self._instead(t, where, alone))
             terms.append(Term(Use(source, shift=shift), where))
+        if len(alone) > FEW:
+            raise Irregular  # each would be all steps long, zero at all but one
         return terms + [self._placed(t, part, value) for t, part in alone]
 
     def _instead(self, t: int, where: Any, alone: list[tuple[int, Part]]) -> Value | str:
