@@ -337,7 +337,7 @@ class Lowering:
     def compute(self, value: Value, out: Array, inputs: list[Any], batch: bool) -> None:
         """The calls for a value."""
         if value.kind == "sum":
-            self.sum(value, out, batch)
+            lower_sum(self, value, out, batch)
             return
         if value.kind == "placed":
             assert value.span is not None
@@ -410,9 +410,3 @@ class Lowering:
                 copies.append((leaf.data, self.operand(use)))
         for target, source in copies:
             self.emit(self.xp.copyto, target, source)
-
-    # ---------------------------------------------------------------- sums
-
-    def sum(self, value: Value, out: Array, batch: bool) -> None:
-        """The terms of a sum, added up in ``out``."""
-        lower_sum(self, value, out, batch)

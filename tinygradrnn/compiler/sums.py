@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinygradrnn.compiler.kernels import flat, product, reduce
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.values import Span, Term, Value
-from tinygradrnn.compiler.views import aligned, part_of
+from tinygradrnn.compiler.views import part_of
 from tinygradrnn.ops import Hole, add_part
 from tinygradrnn.recording import Array
 
@@ -160,6 +160,3 @@ def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
 def scatter(out: Array, where: Any, arrays: list[Array], x: Array) -> None:
     """Add to the elements at integer indices; where they repeat, all are added."""
     add_part(out, x, where, arrays)
-
-
-__all__ = ["aligned", "lower_sum"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tinygradrnn.compiler.order import components
-from tinygradrnn.compiler.passes.simplify import plain, refresh, replace_uses
+from tinygradrnn.compiler.passes.simplify import plain, refresh
 from tinygradrnn.compiler.values import Rolled, Term, Use, Value
 from tinygradrnn.ops import add as add_op
+from tinygradrnn.ops import multiply, subtract
 
 CHAINS = ("add", "multiply")
 
@@ -136,8 +137,6 @@ def _pair(like: Value, name: str, first: Use, second: Use) -> Value:
 
 def factor(rolled: Rolled) -> int:
     """G a − g b is computed as g (a − b) where a − b is known before the loop."""
-    from tinygradrnn.ops import multiply, subtract
-
     count = 0
     for part in components(rolled.values):
         inside = {id(value) for value in part}
@@ -189,6 +188,3 @@ def _scaled(term: Term, readers: dict[int, list[tuple[Value, Use]]]) -> tuple[in
 def _other(product: Value, shared: Use) -> Use:
     first, second = product.inputs
     return second if first == shared else first
-
-
-__all__ = ["factor", "readers_of", "regroup", "replace_uses"]

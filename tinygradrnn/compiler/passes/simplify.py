@@ -10,8 +10,6 @@ from tinygradrnn.compiler.order import ordered
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
 from tinygradrnn.ops import reshape
 
-SAME = ("detach",)
-
 
 def refresh(rolled: Rolled) -> Rolled:
     """Drop what nothing needs any more."""
