@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import numpy as np
 import pytest
 from compiler.steps import (
@@ -141,6 +142,25 @@ def test_characters_without_a_pass(vocabulary, without):
 
     compiled = same(run, without=without)
     assert compiled.captures == 2  # None first
+
+
+def test_what_folds_into_the_table_of_an_embedding():
+    """The product with the input weights, the bias, and the sums over time for their gradients."""
+    embedding, rnn, readout = nn.Embedding(3, 4), nn.LSTM(4, 5), nn.Linear(5, 3)
+    parameters = [*embedding.parameters(), *rnn.parameters(), *readout.parameters()]
+    optimizer = tg.optim.SGD(parameters, 0.1)
+
+    def step(ids):
+        loss = F.cross_entropy(readout(rnn(embedding(ids)).y), ids)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = tg.compile(step)
+    compiled(np.array([[0, 1, 2, 1, 0, 2]]))
+    assert re.search(r"fold_embedding +2 places", compiled.explain())
+    assert re.search(r"fold_bias +2 places", compiled.explain())
 
 
 LOSSES = {

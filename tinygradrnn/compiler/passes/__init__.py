@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tinygradrnn.compiler.passes.biases import fold_bias
 from tinygradrnn.compiler.passes.embedding import fold_embedding
 from tinygradrnn.compiler.passes.regroup import factor, regroup
 from tinygradrnn.compiler.passes.simplify import (
@@ -27,6 +28,7 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     fold_embedding,
     factor,
     regroup,
+    fold_bias,
 )
 
 
