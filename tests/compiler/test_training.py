@@ -145,6 +145,20 @@ def test_characters_without_a_pass(vocabulary, without):
     assert compiled.captures == 2  # None first
 
 
+def test_parts_of_the_gates_gradient_are_put_together_once():
+    """Of a GRU's three gates W_s has two: its gradient's δ is a slice of the one for W_x."""
+    rnn = nn.GRU(4, 5)
+
+    def step(x):
+        loss = rnn(x).y.sum()
+        loss.backward()
+        return loss
+
+    compiled = tg.compile(step)
+    compiled(np.ones((2, 3, 4)))
+    assert re.search(r"nested_parts +1 places", compiled.explain())
+
+
 def test_what_folds_into_the_table_of_an_embedding():
     """The product with the input weights, the bias, and the sums over time for their gradients."""
     embedding, rnn, readout = nn.Embedding(3, 4), nn.LSTM(4, 5), nn.Linear(5, 3)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tinygradrnn.compiler.passes.biases import fold_bias
 from tinygradrnn.compiler.passes.embedding import fold_embedding
+from tinygradrnn.compiler.passes.parts import nested_parts
 from tinygradrnn.compiler.passes.regroup import factor, regroup
 from tinygradrnn.compiler.passes.simplify import (
     aliases,
@@ -28,6 +29,7 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     fold_embedding,
     factor,
     regroup,
+    nested_parts,
     fold_bias,
 )
 
