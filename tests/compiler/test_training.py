@@ -155,7 +155,7 @@ def test_parts_of_the_gates_gradient_are_put_together_once():
         return loss
 
     compiled = tg.compile(step)
-    compiled(np.ones((2, 3, 4)))
+    compiled(np.ones((2, 8, 4)))
     assert re.search(r"nested_parts +1 places", compiled.explain())
 
 
