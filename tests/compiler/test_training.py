@@ -159,6 +159,13 @@ def test_parts_of_the_gates_gradient_are_put_together_once():
     assert re.search(r"nested_parts +1 places", compiled.explain())
 
 
+def test_float64_inputs_beside_float32_weights_are_rolled():
+    rnn = nn.LSTM(4, 5)
+    compiled = tg.compile(lambda x: rnn(x).y.sum())
+    assert compiled(np.ones((2, 8, 4))).dtype == "float64"
+    assert "not rolled" not in compiled.explain()
+
+
 def test_what_folds_into_the_table_of_an_embedding():
     """The product with the input weights, the bias, and the sums over time for their gradients."""
     embedding, rnn, readout = nn.Embedding(3, 4), nn.LSTM(4, 5), nn.Linear(5, 3)
