@@ -124,7 +124,7 @@ class RNN(Module):
         """
         x = as_tensor(x)
         check_input(self.cell, x, ("B", "T", "F"))
-        batch, steps = x.shape[:2]
+        steps = x.shape[1]
         valid = checked_lengths(lengths, x)
         x = without_padding(x, valid)
         backwards = self.reverse != reverse
