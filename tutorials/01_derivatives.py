@@ -424,8 +424,8 @@ assert all(abs(real[t] - term) < 1e-7 for t, term in enumerate(terms, 1))
 show(tg.step_through(loss), "walk", "The right arrow key steps, b jumps to the walk back.")
 
 # %% [markdown] tags=["exercise"]
-# **Exercise 1.** Give our machine `exp` and a division, and build the sigmoid
-# `σ(a) = 1 / (1 + exp(−a))` of them. Its derivative should come out as `σ(a) · (1 − σ(a))`.
+# **Exercise 1.** Give our machine `exp` and a division, and build the sigmoid `σ(a) = 1 / (1 +
+# exp(−a))` of them. Its derivative should come out as `σ(a) · (1 − σ(a))`.
 #
 # *Hint:* a division has two slopes, `∂(a/b)/∂a = 1/b` and `∂(a/b)/∂b = −a/b²`.
 
@@ -449,8 +449,8 @@ assert abs(a.grad - sigmoid.data * (1 - sigmoid.data)) < 1e-15
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 2.** The gradient is a sum over all ways from the loss to the input; on each way the
-# slopes multiply. Write a function that lists the ways (as products of slopes), and check it on
-# `x · x · x + x` at `x = 2`. How many ways are there, and what does each contribute?
+# slopes multiply. Write a function that lists the ways (as products of slopes), and check it on `x
+# · x · x + x` at `x = 2`. How many ways are there, and what does each contribute?
 #
 # *Hint:* the ways from `v` are those from each of its inputs, times the slope in between.
 
