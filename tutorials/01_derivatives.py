@@ -6,8 +6,9 @@
 # derivative by experiment, then by hand, then build a machine of fewer than sixty lines that finds
 # it for any program. At the end you meet the real one, `tinygradrnn`, and both agree.
 #
-# You need Python and the derivative of `x²`. Reading and running takes about 20 minutes. Run the
-# cells one after the other; where a question stands, answer it before you run the next cell.
+# You need Python and the derivative of `x²`. It takes about 20 minutes. Go through it cell by cell,
+# in an editor, in Jupyter, or in a terminal by `tinygradrnn tutorial 01`; where a question stands,
+# answer it before you run the next cell. (`python tutorials/01_derivatives.py` runs all at once.)
 
 # %%
 import math
@@ -418,7 +419,8 @@ assert all(abs(real[t] - term) < 1e-7 for t, term in enumerate(terms, 1))
 
 # %% [markdown]
 # And it lets you walk. Open the page and press the right arrow: values appear one by one; at the
-# loss the walk turns round, and `∂L/∂w` grows by one term at each step. `b` jumps to the turn.
+# loss the walk turns round, and `∂L/∂w` grows by one term at each step. The key **b** jumps to the
+# turn.
 
 # %%
 show(tg.step_through(loss), "walk", "The right arrow key steps, b jumps to the walk back.")
@@ -502,6 +504,7 @@ assert x.grad == once
 # - Andreas Griewank and Andrea Walther, *Evaluating Derivatives*, 2008: the standard work.
 # - David Rumelhart, Geoffrey Hinton and Ronald Williams, *Learning representations by
 #   back-propagating errors*, 1986: four pages, very readable.
-# - Andrej Karpathy's lecture *Building micrograd*, 2022, builds such a machine on film.
+# - Andrej Karpathy, *The spelled-out intro to neural networks and backpropagation: building
+#   micrograd*, 2022: a lecture on film, which builds such a machine.
 # - To play: write any formula of `+`, `−`, `×` and `tanh`, and look at `picture(L)` beside
 #   `tg.draw(…)` of the same formula.

@@ -92,6 +92,13 @@ assert np.allclose(dW.numpy(), inputs.numpy().T @ G.numpy())
 assert np.allclose(dx.numpy(), G.numpy() @ W.numpy().T)
 
 # %% [markdown]
+# The page shows these rules at work, one operation at a time, with the numbers of our layer. Press
+# **b** to jump to the walk back, and then the right arrow key; the last steps are the product.
+
+# %%
+show(tg.step_through(L), "rules", "The rule of each operation, as the gradient passes it.")
+
+# %% [markdown]
 # ## Broadcasting: a copy on the way there, a sum on the way back
 #
 # `x W` is (4, 2), and `b` is (2,). NumPy lends `b` to every row: each of its numbers is used four
@@ -386,8 +393,8 @@ print("y = √(1 + x²) is right, to second order")
 # - **03 · Recurrence**: a network that reads one thing after another.
 # - Baydin and others, *Automatic differentiation in machine learning: a survey*, 2018: why the walk
 #   back needs `G J` and never `J`.
-# - CS231n, Stanford, *Vector, Matrix, and Tensor Derivatives* by Erik Learned-Miller: four pages
-#   for those who want to see every index.
+# - CS231n, Stanford, *Vector, Matrix, and Tensor Derivatives* by Erik Learned-Miller: for those who
+#   want to see every index.
 # - On a GPU the same file runs unchanged, if CuPy is installed: `TINYGRADRNN_BACKEND=cupy python
 #   tutorials/02_arrays.py`.
 # - To play: break another rule, as little as you can, and see whether the check notices. How small

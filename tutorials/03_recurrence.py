@@ -118,9 +118,7 @@ assert y.numpy().tolist() == [[[4, 4], [12, 12], [32, 32]]]
 # carries the state back to where the next step starts.
 
 # %%
-show(
-    tg.draw(y, rolled=True), "rolled", "The loop carries the state. Every weight stands here once."
-)
+show(tg.draw(y, rolled=True), "rolled", "The loop carries the state.")
 
 # %% [markdown]
 # **Unrolled**, as it ran: a copy for every time step, from left to right. The loop has become a
@@ -312,6 +310,7 @@ assert sum(p.size for p in keras.parameters()) == 32 * 32 + 32 * 32 + 32 == 2080
 #
 # - **04 · BPTT**: the gradient of a weight that is used at every step, term by term.
 # - Jeffrey Elman, *Finding structure in time*, 1990: the paper that the cell is named after.
+# - François Chollet, *Deep Learning with Python*, 2017: the loop of NumPy.
 # - Yoav Goldberg, *A primer on neural network models for natural language processing*, 2016: `R`,
 #   `O` and their notation are from here; Felipe Bravo-Marquez' lecture, 2018, follows it.
 # - Hankui Zhuo's lecture on recurrent networks, 2019: the ticket machine and the network of ones.

@@ -109,7 +109,7 @@ show(
 )
 
 # %% [markdown]
-# Press `b` on this page, and then the right arrow key, slowly: each step back shows its rule with
+# Press **b** on this page, and then the right arrow key, slowly: each step back shows its rule with
 # the numbers filled in. At each tap `∂L/∂W` grows by a term (the page calls every loss `L`).
 
 # %%
@@ -178,7 +178,7 @@ three_terms = {
 found = tg.Graph(losses[2]).contributions(cell.W_s)
 (gradient,) = tg.grad(losses[2], [cell.W_s])
 for k in (3, 2, 1):
-    print(f"the term of step {k}, by hand and by graph:\n{three_terms[k]}\n{found[k]}")
+    print(f"used at step {k}, the same by hand and by graph:\n{np.round(found[k], 4)}")
     assert np.allclose(three_terms[k], found[k], rtol=1e-12)
 assert np.allclose(sum(three_terms.values()), gradient.numpy(), rtol=1e-12)
 
@@ -329,8 +329,8 @@ show(
 # %% [markdown]
 # ## Walk through it
 #
-# Open the page. Press `b`: the walk back begins, from the last step to the first. Whenever it comes
-# to a cell, the bars of `Wˢ` grow by the term of that step.
+# Open the page. Press **b**: the walk back begins, from the last step to the first. Whenever it
+# comes to a cell, the bars of `Wˢ` grow by the term of that step.
 
 # %%
 show(
