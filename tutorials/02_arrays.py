@@ -93,7 +93,8 @@ assert np.allclose(dx.numpy(), G.numpy() @ W.numpy().T)
 
 # %% [markdown]
 # The page shows these rules at work, one operation at a time, with the numbers of our layer. Press
-# **b** to jump to the walk back, and then the right arrow key; the last steps are the product.
+# **b** to jump to the walk back, and six times the right arrow key: there stands
+# `∂L/∂W += xᵀ ∂L/∂v₁`, where `v₁` is our `y = x W`.
 
 # %%
 show(tg.step_through(L), "rules", "The rule of each operation, as the gradient passes it.")

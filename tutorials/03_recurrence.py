@@ -118,7 +118,7 @@ assert y.numpy().tolist() == [[[4, 4], [12, 12], [32, 32]]]
 # carries the state back to where the next step starts.
 
 # %%
-show(tg.draw(y, rolled=True), "rolled", "The loop carries the state.")
+show(tg.draw(y, level="gate", rolled=True), "rolled", "The loop carries the state.")
 
 # %% [markdown]
 # **Unrolled**, as it ran: a copy for every time step, from left to right. The loop has become a
@@ -126,9 +126,9 @@ show(tg.draw(y, rolled=True), "rolled", "The loop carries the state.")
 
 # %%
 show(
-    tg.draw(y, values=True),
+    tg.draw(y, level="gate", values=True),
     "unrolled",
-    "Follow s: 2, 6, 16. Above it the outputs: 4, 12, 32.",
+    "Follow s along the lane: 2, 6, 16. Above it the outputs: 4, 12, 32.",
 )
 
 # %% [markdown]
