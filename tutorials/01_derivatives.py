@@ -156,7 +156,7 @@ def picture(loss):
     heights = [-0.5, 0.5]
     for end, v in enumerate(values):
         box(axes, end, f"{v.label}\n{v.data:.3g}\n∂ {v.grad:.3g}")
-        for side, u, slope in zip((1, -1), v.inputs, v.slopes, strict=False):
+        for side, u, slope in zip((1, -1), v.inputs, v.slopes):
             heights.append(arrow(axes, values.index(u), end, side, f"{slope:.3g}"))
     low, high = min(heights) - 0.2, max(heights) + 0.2
     axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(low, high))
@@ -199,7 +199,7 @@ show(picture(L), "tape", "Every arrow points to the right. Multiply the slopes f
 # %%
 def send_back(v, arriving=1.0):
     v.grad += arriving
-    for u, slope in zip(v.inputs, v.slopes, strict=True):
+    for u, slope in zip(v.inputs, v.slopes):
         send_back(u, arriving * slope)
 
 
@@ -218,7 +218,7 @@ show(picture(L), "gradients", "The same tape after the walk back: each box knows
 # %%
 def send_back_forgetful(v, arriving=1.0):
     v.grad = arriving  # the mistake: the second arrival overwrites the first
-    for u, slope in zip(v.inputs, v.slopes, strict=True):
+    for u, slope in zip(v.inputs, v.slopes):
         send_back_forgetful(u, arriving * slope)
 
 
@@ -260,7 +260,7 @@ def first_come_first_served(loss):
     queue, seen = deque([loss]), {loss}
     while queue:
         v = queue.popleft()
-        for u, slope in zip(v.inputs, v.slopes, strict=True):
+        for u, slope in zip(v.inputs, v.slopes):
             u.grad += v.grad * slope
             if u not in seen:
                 seen.add(u)
@@ -300,7 +300,7 @@ def backward(loss):
     """Fill in .grad of all values that the loss was computed from."""
     loss.grad = 1.0
     for v in reversed(tape(loss)):
-        for u, slope in zip(v.inputs, v.slopes, strict=True):
+        for u, slope in zip(v.inputs, v.slopes):
             u.grad += v.grad * slope
 
 
@@ -395,7 +395,7 @@ assert abs(w.grad.item() - sum(terms)) < 1e-12
 # %%
 events = {event.node: event.gradient.item() for event in tg.Graph(loss).backward_events()}
 print("ours            value   gradient | the real one    value   gradient")
-for v, node in zip(tape(L), tg.Graph(loss).nodes, strict=True):
+for v, node in zip(tape(L), tg.Graph(loss).nodes):
     print(f"{v.label:8} {v.data:12.6f} {v.grad:10.6f} | ", end="")
     print(f"{node.label:8} {node.value.item():12.6f} {events[node]:10.6f}")
     assert abs(v.data - node.value.item()) < 1e-12
@@ -461,7 +461,7 @@ assert abs(a.grad - sigmoid.data * (1 - sigmoid.data)) < 1e-15
 def ways(v, to):
     if v is to:
         return [1.0]
-    return [slope * way for u, slope in zip(v.inputs, v.slopes, strict=True) for way in ways(u, to)]
+    return [slope * way for u, slope in zip(v.inputs, v.slopes) for way in ways(u, to)]
 
 
 x = Value(2.0)

@@ -9,6 +9,8 @@
 # You need tutorial 01 and a little NumPy. It takes about 20 minutes.
 
 # %%
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -93,8 +95,8 @@ assert np.allclose(dx.numpy(), G.numpy() @ W.numpy().T)
 
 # %% [markdown]
 # The page shows these rules at work, one operation at a time, with the numbers of our layer. Press
-# **b** to jump to the walk back, and six times the right arrow key: there stands
-# `∂L/∂W += xᵀ ∂L/∂v₁`, where `v₁` is our `y = x W`.
+# **b** to jump to the walk back, and six times the right arrow key: there stands `∂L/∂W += xᵀ
+# ∂L/∂v₁`, where `v₁` is our `y = x W`.
 
 # %%
 show(tg.step_through(L), "rules", "The rule of each operation, as the gradient passes it.")
@@ -219,7 +221,7 @@ for entry in np.ndindex(*W.shape):
         there[entry] += change
         ends.append(F.half_squared_error(layer(x, tg.tensor(there), b), target).item())
     found[entry] = (ends[0] - ends[1]) / (2 * h)
-print("largest difference:", abs(found - W.grad.numpy()).max())
+print(f"largest difference: {abs(found - W.grad.numpy()).max():.0e}")
 assert np.allclose(found, W.grad.numpy(), atol=1e-8)
 
 # %% [markdown]
@@ -266,7 +268,7 @@ careless = Op(
 try:
     tg.check_gradients(careless, leaf(5, name="a"))
 except tg.GradientCheckError as error:
-    print(error)
+    print(textwrap.fill(str(error), 80))
 else:
     raise AssertionError("the wrong rule was not caught")
 
@@ -287,7 +289,7 @@ try:
     tg.check_gradients(lambda s, W: suspicious(s, W, careless), leaf(2, 3, name="s_0"), leaf(3, 3))
 except tg.GradientCheckError as error:
     caught = str(error)
-    print(caught)
+    print(textwrap.fill(caught, 80))
 assert "'careless'" in caught and "scope memory, time step 1" in caught
 
 # %% [markdown]

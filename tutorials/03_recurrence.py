@@ -143,6 +143,7 @@ for node in graph.uses(cell.W_s):
     print("W_s is used at time step", node.timestep)
 assert [node.timestep for node in graph.uses(cell.W_s)] == [1, 2, 3]
 
+# %%
 for T in (3, 30, 300):
     graph = tg.Graph(network(tg.tensor(np.ones((1, T, 2)))))
     numbers = sum(p.size for p in graph.parameters.values())
@@ -183,7 +184,7 @@ for input_t in sequence:
 elman = nn.ElmanCell(32, 64).astype("float64")
 elman.W_x, elman.W_s, elman.b = W.T, U.T, b
 out = nn.RNN(elman)(tg.tensor(sequence[None]))
-print("largest difference:", abs(out.y.numpy()[0] - np.stack(successive_outputs)).max())
+print(f"largest difference: {abs(out.y.numpy()[0] - np.stack(successive_outputs)).max():.0e}")
 assert np.allclose(out.y.numpy()[0], np.stack(successive_outputs), atol=1e-12)
 
 # %% [markdown]

@@ -25,21 +25,22 @@ tg.manual_seed(0)
 # ## Two steps, by hand
 #
 # "Take `∂E₂/∂W` for an example RNN with 2 time steps! Insightful!", says the lecture of Manning and
-# Socher. So we do. Their network, with single numbers in place of vectors, and `f = tanh`:
+# Socher. So we do. Their network, with single numbers in place of vectors, `f = tanh`, and `V` for
+# their output weights:
 #
 # ```math
-# hₜ = W f(hₜ₋₁) + Wʰˣ xₜ        ŷₜ = Wˢ f(hₜ)        E₂ = ½ (ŷ₂ − y₂)²
+# hₜ = W f(hₜ₋₁) + Wʰˣ xₜ        ŷₜ = V f(hₜ)        E₂ = ½ (ŷ₂ − y₂)²
 # ```
 
 # %%
-W, W_hx, W_S = 0.7, 0.5, 1.2
+W, W_hx, V = 0.7, 0.5, 1.2
 x1, x2, h0, y2 = 1.0, -0.4, 0.6, 0.9
 
 
 def two_steps(W):
     h1 = W * math.tanh(h0) + W_hx * x1
     h2 = W * math.tanh(h1) + W_hx * x2
-    return h1, h2, W_S * math.tanh(h2)
+    return h1, h2, V * math.tanh(h2)
 
 
 h1, h2, y_hat = two_steps(W)
@@ -50,7 +51,7 @@ print(f"h₁ = {h1:.4f}, h₂ = {h2:.4f}, ŷ₂ = {y_hat:.4f}, E₂ = {0.5 * (y_
 # to say `∂h₂/∂W = f(h₁)`. What does an experiment say?
 
 # %%
-from_error = (y_hat - y2) * W_S * (1 - math.tanh(h2) ** 2)  # ∂E₂/∂ŷ₂ · ∂ŷ₂/∂h₂
+from_error = (y_hat - y2) * V * (1 - math.tanh(h2) ** 2)  # ∂E₂/∂ŷ₂ · ∂ŷ₂/∂h₂
 tempting = from_error * math.tanh(h1)
 
 
@@ -64,7 +65,8 @@ assert abs(tempting - experiment) > 0.01
 
 # %% [markdown]
 # Something is missing. `W` moves `h₂` in two ways: directly, and because `h₁` **has moved as
-# well**, for `W` was used there, too. Hence two terms, one for each use `k`:
+# well**, for `W` was used there, too. (De Silva's lecture calls the first way the *explicit*
+# gradient, and the other an *implicit* dependency.) Hence two terms, one for each use `k`:
 #
 # ```math
 # ∂E₂/∂W = Σₖ ∂E₂/∂ŷ₂ · ∂ŷ₂/∂h₂ · ∂h₂/∂hₖ · ∂hₖ/∂W         k = 1, 2
@@ -94,7 +96,7 @@ for t, x in enumerate((x1, x2), 1):
     with tg.timestep(t):
         h = weight * F.tanh(h) + W_hx * x
         h.name = "h"  # what pictures and pages call it
-miss = W_S * F.tanh(h) - y2
+miss = V * F.tanh(h) - y2
 E2 = 0.5 * (miss * miss)
 
 terms = tg.Graph(E2).contributions(weight)
