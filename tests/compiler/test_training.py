@@ -99,7 +99,7 @@ ALL = tuple(one.__name__ for one in PASSES)
 
 
 @pytest.mark.parametrize("without", [*[(name,) for name in ALL], ALL], ids=str)
-@pytest.mark.parametrize("name", ["gru", "lstm peephole", "clockwork"])
+@pytest.mark.parametrize("name", ["gru", "lstm peephole", "clockwork", "own"])
 def test_without_a_pass(name, without):
     make = regression(
         lambda: nn.Stacked(
@@ -164,6 +164,15 @@ def test_float64_inputs_beside_float32_weights_are_rolled():
     compiled = tg.compile(lambda x: rnn(x).y.sum())
     assert compiled(np.ones((2, 8, 4))).dtype == "float64"
     assert "not rolled" not in compiled.explain()
+
+
+def test_a_product_of_what_is_put_together_is_split():
+    """[x_t s] W: the part of x_t for all steps at once, and folded into an embedding."""
+    embedding, rnn = nn.Embedding(3, FEATURES), nn.RNN(CELLS["own"]())
+    compiled = tg.compile(lambda ids: rnn(embedding(ids)).y.sum())
+    compiled(np.array([[0, 1, 2, 1, 0, 2]]))
+    assert re.search(r"split_products +2 places", compiled.explain())
+    assert re.search(r"fold_embedding +2 places", compiled.explain())
 
 
 def test_what_folds_into_the_table_of_an_embedding():
