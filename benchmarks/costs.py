@@ -104,7 +104,7 @@ class Memory:
 
     name, heading = "memory", "Peak memory"
     wrong = False
-    peers = ("layer", "loop", "explicit", "compiled", "fast", "jax")
+    peers = ("layer", "loop", "explicit", "recomputed", "compiled", "fast", "jax")
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, float]] = {}

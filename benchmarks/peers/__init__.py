@@ -76,6 +76,7 @@ ROWS: dict[str, Row] = {
     "cells": Row("PyTorch loop of nn.*Cell", "pytorch", "CellLoop", {}, "torch", LIBRARY_CELLS),
     "primitives": Row("PyTorch loop of primitives", options={"hoisted": False}, **LOOPS),
     "explicit": Row("tinygradrnn explicit", "ours", "Explicit"),
+    "recomputed": Row("tinygradrnn explicit, √T segments recomputed", "ours", "Recomputed"),
     "compiled": Row("tinygradrnn compiled", **OURS),
     "compiled-nofold": Row("tinygradrnn compiled, no embedding fold", options=NO_FOLD, **OURS),
     "fast": Row("tinygradrnn compiled, Numba", options={"fast": True}, needs="numba", **OURS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Explicit:
         self.initial = workload.weights()
         self.batch = workload.data()
         embedding = nn.Embedding(workload.V, workload.H)
-        rnn = recurrent(workload)
+        self.rnn = rnn = recurrent(workload)
         out = nn.Linear(*self.initial["out.W"].shape)
         self.parameters = {"embedding": embedding.W, "out.W": out.W, "out.b": out.b}
         for (prefix, _), cell in zip(workload.cells(), cells_of(rnn), strict=True):
@@ -64,8 +65,7 @@ class Explicit:
         self.optimizer = optimizer = tg.optim.SGD(list(self.parameters.values()), lr=RATE)
 
         def train_step(ids: tg.Tensor, targets: tg.Tensor) -> tg.Tensor:
-            y, _ = rnn(embedding(ids))
-            loss = F.cross_entropy(out(y), targets)
+            loss = F.cross_entropy(out(self.unroll(embedding(ids))), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -73,6 +73,10 @@ class Explicit:
 
         self.train_step: Any = train_step
         self.reset()
+
+    def unroll(self, x: tg.Tensor) -> tg.Tensor:
+        """The outputs of all time steps."""
+        return self.rnn(x).y
 
     def step(self) -> float:
         return float(self.train_step(*self.batch).item())
@@ -88,6 +92,18 @@ class Explicit:
     def matrices(self) -> dict[str, Array]:
         arrays = {name: p.numpy() for name, p in self.parameters.items()}
         return {n: a for n, a in from_ours(self.workload, arrays).items() if a.ndim == 2}
+
+
+class Recomputed(Explicit):
+    """The same in √T segments, of which the backward pass computes the inside once more."""
+
+    def unroll(self, x: tg.Tensor) -> tg.Tensor:
+        ys, state, length = [], None, isqrt(x.shape[1])
+        for start in range(0, x.shape[1], length):
+            part = x[:, start : start + length]
+            y, state = tg.recompute(lambda part, state: tuple(self.rnn(part, state)), part, state)
+            ys.append(y)
+        return F.concatenate(ys, axis=1)
 
 
 class Compiled(Explicit):
