@@ -3,8 +3,8 @@
 #
 # A recurrent network multiplies by the same matrix at every step, forwards and backwards. You will
 # see what that does to a gradient, measure it, bound it, watch training fall off a cliff, and try
-# the classic remedies. You need tutorials 03 and 04: unrolling, and the double sum of BPTT.
-# About twenty minutes.
+# the classic remedies. You need tutorials 03 and 04: unrolling, and the double sum of BPTT. About
+# twenty minutes.
 
 # %%
 import numpy as np
@@ -27,8 +27,8 @@ analysis = tg.analysis
 # yₜ = w · yₜ₋₁        y₀ = 1        so   y₁₀₀₀ = w¹⁰⁰⁰   and   ∂y₁₀₀₀/∂w = 1000 · w⁹⁹⁹
 # ```
 #
-# Four weights: 1, one percent more, one percent less, and 0.01. What do you expect after a
-# thousand steps? Run it.
+# Four weights: 1, one percent more, one percent less, and 0.01. What do you expect after a thousand
+# steps? Run it.
 
 # %%
 runs = [analysis.scalar_recurrence(w, steps=1000) for w in (1, 1.01, 0.99, 0.01)]
@@ -104,8 +104,8 @@ assert np.allclose(J[1], by_hand, rtol=1e-12)
 
 # %% [markdown]
 # From step k to step t the chain rule multiplies these matrices. Call β_W the largest factor by
-# which Wˢ can stretch a vector (its spectral norm) and β_f the steepest slope of the activation.
-# No Jacobian can then stretch by more than β_W β_f, and t − k of them by no more than its power:
+# which Wˢ can stretch a vector (its spectral norm) and β_f the steepest slope of the activation. No
+# Jacobian can then stretch by more than β_W β_f, and t − k of them by no more than its power:
 #
 # ```math
 # ∂sₜ/∂sₖ = ∏ⱼ₌ₖ₊₁…ₜ ∂sⱼ/∂sⱼ₋₁          ‖∂sₜ/∂sₖ‖ ≤ (β_W β_f)^(t−k)
@@ -471,8 +471,8 @@ show(figure, "activations", "The first layer of the sigmoid network hardly hears
 # ## Exercises
 
 # %% [markdown] tags=["exercise"]
-# **Exercise 1.** A linear cell with Wˢ = 0.9 I. After how many steps is ‖∂sₜ/∂s₀‖ below 1/1000?
-# Say it first, then measure it. *Hint:* solve 0.9ⁿ = 0.001 for n.
+# **Exercise 1.** A linear cell with Wˢ = 0.9 I. After how many steps is ‖∂sₜ/∂s₀‖ below 1/1000? Say
+# it first, then measure it. *Hint:* solve 0.9ⁿ = 0.001 for n.
 
 # %% tags=["solution"]
 n = int(np.ceil(np.log(0.001) / np.log(0.9)))
