@@ -3,7 +3,9 @@
 #
 # A gate is a switch that a network can learn. You will open and close gates by hand, make them soft
 # so that a gradient can pass, build an LSTM whose weights you set yourself, and see why its memory
-# does not fade. You need tutorial 05 (vanishing gradients). About twenty minutes.
+# does not fade.
+#
+# You need tutorial 05: vanishing gradients. It takes about 20 minutes.
 
 # %%
 import numpy as np
@@ -29,7 +31,7 @@ analysis = tg.analysis
 # s′ = g ⊙ x + (1 − g) ⊙ s          (⊙: element by element)
 # ```
 #
-# Where g is 1, x is written. Where g is 0, the old value stays. What will this print?
+# Where `g` is 1, `x` is written. Where `g` is 0, the old value stays. What will this print?
 
 # %%
 s = tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], name="s")
@@ -50,9 +52,9 @@ print("∂L/∂g:", g.grad)
 assert g.grad is None and np.array_equal(x.grad.numpy(), g.numpy())
 
 # %% [markdown]
-# The gradient passes through the open gates to x, and nothing comes to g. A gate of 0 and 1 jumps;
-# it has no slope to follow. The way out: let g′ be any number, and squeeze it between 0 and 1 with
-# a sigmoid.
+# The gradient passes through the open gates to `x`, and nothing comes to `g`. A gate of 0 and 1
+# jumps; it has no slope to follow. The way out: let `g′` be any number, and squeeze it between 0
+# and 1 with a sigmoid.
 #
 # ```math
 # s′ = σ(g′) ⊙ x + (1 − σ(g′)) ⊙ s          σ(g′) = 1 / (1 + e^−g′)
@@ -65,7 +67,7 @@ figure = Figure(figsize=(7, 3), layout="constrained")
 axes = figure.subplots()
 axes.plot(a, a > 0, "--", color="#8a93a8", label="hard: 0 or 1, no slope")
 axes.plot(a, soft, color="#0072B2", label="soft: σ(g′)")
-axes.plot(a, soft * (1 - soft), ":", color="#D55E00", label="its slope, σ(g′)(1 − σ(g′))")
+axes.plot(a, soft * (1 - soft), ":", color="#D55E00", label="its slope")
 axes.set(xlabel="g′", ylabel="how open")
 axes.legend()
 show(
@@ -99,7 +101,8 @@ optimiser = tg.optim.Adam([g], lr=0.1)
 for step in range(101):
     loss = how_wrong()
     if step % 25 == 0:
-        print(f"step {step:3}  loss {loss.item():8.2f}  gate {F.sigmoid(g).numpy().round(2)}")
+        opened = F.sigmoid(g).numpy().round(2)
+        print(f"step {step:3}  loss {loss.item():6.1f}  gate {opened}")
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -110,7 +113,7 @@ assert F.sigmoid(g).numpy().round().tolist() == [0, 0, 0, 1, 1, 1]
 #
 # ## From the simple RNN to the LSTM
 #
-# Let a network operate its gates: compute each g′ from the input and from what was said last, and
+# Let a network operate its gates: compute each `g′` from the input and from what was said last, and
 # train it with the rest. That is the LSTM (Hochreiter and Schmidhuber 1997). Compare two pictures
 # of three steps each. First the simple RNN: one lane, and everything on it goes through the matrix.
 
@@ -119,20 +122,18 @@ assert F.sigmoid(g).numpy().round().tolist() == [0, 0, 0, 1, 1, 1]
 def last_step(cell: nn.Cell, steps: int = 3) -> tg.Tensor:
     """A loss on the last output, of random inputs."""
     random = np.random.default_rng(0)
-    inputs = tg.tensor(random.standard_normal((1, steps, 3)), name="x", dtype="float32")
-    y = nn.RNN(cell)(inputs).last
-    return F.half_squared_error(y, tg.tensor(np.ones(y.shape), name="target", dtype="float32"))
+    x = tg.tensor(random.standard_normal((1, steps, 3)), name="x", dtype="float32")
+    y = nn.RNN(cell)(x).last
+    return F.half_squared_error(y, tg.tensor(np.ones((1, 4), "float32"), name="target"))
 
 
 tg.manual_seed(0)
-simple = last_step(nn.ElmanCell(3, 4))
-show(
-    tg.draw(simple, level="gate", gradients=True), "simple", "s: one lane, rewritten at each step."
-)
+simple = tg.draw(last_step(nn.ElmanCell(3, 4)), level="gate")
+show(simple, "simple", "s: one lane, rewritten at each step.")
 
 # %% [markdown]
-# Now add a second lane that goes straight through: the memory c, also called the carry track or the
-# cell state. Gates stand beside it, and only they may touch it.
+# Now add a second lane that goes straight through: the memory `c`, also called the carry track or
+# the cell state. Gates stand beside it, and only they may touch it.
 #
 # ```math
 # i = σ(xₜ Wˣⁱ + hₜ₋₁ Wʰⁱ + bⁱ)          g = tanh(xₜ Wˣᵍ + hₜ₋₁ Wʰᵍ + bᵍ)
@@ -140,13 +141,14 @@ show(
 # o = σ(xₜ Wˣᵒ + hₜ₋₁ Wʰᵒ + bᵒ)          hₜ = o ⊙ tanh(cₜ),  yₜ = hₜ
 # ```
 #
-# i is the input gate (write), f the forget gate (keep), o the output gate (read). The candidate g
-# is what would be written; some authors call it z or c̃.
+# `i` is the input gate (write), `f` the forget gate (keep), `o` the output gate (read). The
+# candidate `g` is what would be written; some authors call it `z` or `c̃`.
 
 # %%
 lstm = last_step(nn.LSTMCell(3, 4))
 show(tg.draw(lstm, level="gate"), "lstm", "Find c: × f, + i ⊙ g, and no matrix.")
-show(tg.step_through(lstm, level="gate"), "lstm-steps", "Each gate is computed, then used.")
+page = tg.step_through(lstm, level="gate")
+show(page, "lstm-steps", "Each gate is computed, then used.")
 
 # %% [markdown]
 # ## An LSTM whose weights you set
@@ -154,20 +156,20 @@ show(tg.step_through(lstm, level="gate"), "lstm-steps", "Each gate is computed, 
 # What can such a cell do? Nothing is trained now: we write the weights down. There is one unit, and
 # each step brings three numbers.
 #
-# - x₁ is a value.
-# - x₂ = 1 adds it to the memory, x₂ = −1 resets the memory, x₂ = 0 leaves it alone.
-# - x₃ = 1 lets the memory out; otherwise the output is 0.
+# - `x₁` is a value.
+# - `x₂ = 1` adds it to the memory, `x₂ = −1` resets the memory, `x₂ = 0` leaves it alone.
+# - `x₃ = 1` lets the memory out; otherwise the output is 0.
 #
-# A gate is σ(a). At a = ±10 it is open or closed but for 0.00005, so weights of 100 and biases of
-# ±10 make switches:
+# A gate is `σ(a)`. At `a = ±10` it is open or closed but for 0.00005, so weights of 100 and biases
+# of ±10 make switches:
 #
-# | gate | weights | x₂ = −1 | x₂ = 0 | x₂ = 1 |
+# | gate | weights | `x₂ = −1` | `x₂ = 0` | `x₂ = 1` |
 # |---|---|---|---|---|
-# | input | i = σ(100 x₂ − 10) | closed | closed | open |
-# | forget | f = σ(100 x₂ + 10) | closed | open | open |
+# | input | `i = σ(100 x₂ − 10)` | closed | closed | open |
+# | forget | `f = σ(100 x₂ + 10)` | closed | open | open |
 #
-# The output gate does the same with x₃: o = σ(100 x₃ − 10). The candidate is the value itself, g =
-# x₁. With `activation="linear"`, g and c go through unchanged.
+# The output gate does the same with `x₃`: `o = σ(100 x₃ − 10)`. The candidate is the value itself,
+# `g = x₁`. With `activation="linear"`, `g` and `c` go through unchanged.
 
 
 # %%
@@ -214,12 +216,10 @@ for row, letter in enumerate("ofi"):
         upper.barh(row, 0.94, left=t - 0.47, height=0.9, color=colour)
 upper.set_yticks(range(3), ["o  read", "f  keep", "i  write"])
 lower.step(range(1, 10), activity["c"][:, 0], where="mid", label="memory c")
-lower.bar(range(1, 10), activity["h"][:, 0], color="#D55E00", width=0.5, label="output y")
+lower.bar(range(1, 10), activity["h"][:, 0], 0.5, color="#D55E00", label="output y")
 lower.set(xlabel="time step t", ylabel="value", xticks=range(1, 10))
 lower.legend()
-show(
-    figure, "switches", "Light is open, dark is shut. The memory changes only where a gate says so."
-)
+show(figure, "switches", "Light is open, dark is shut.")
 
 # %% [markdown]
 # A second sequence, five steps, to step through: watch 3 go into the memory, 4 join it, 7 come out.
@@ -229,35 +229,41 @@ five = np.array([[3, 1, 0], [4, 1, 0], [2, 0, 0], [1, 0, 1], [3, -1, 0]], "float
 y = machine(tg.tensor(five[None], name="x")).y
 print("y =", y.numpy()[0, :, 0].round(2))
 assert np.allclose(y.numpy()[0, :, 0], [0, 0, 0, 7, 0], atol=0.01)
-show(tg.draw(y, level="gate", values=True), "five", "The numbers on the lane of c: 3, 7, 7, 7, 0.")
-show(tg.step_through(y.sum(), level="gate"), "five-steps", "Forward: values. Press b: gradients.")
+picture = tg.draw(y, level="gate", values=True)
+show(picture, "five", "Read along the lane of c: 3, 7, 7, 7, 0.")
+page = tg.step_through(y.sum(), level="gate")
+show(page, "five-steps", "Forward: values. Press b: gradients.")
 
 # %% [markdown]
 # ## The carry lane
 #
-# Look at the backward pass of that page once more: on the lane of c the gradient is 1.0 at every
-# step. Here is why. Where c is passed on, it is multiplied by the forget gate and by nothing else:
+# Look at the backward pass of that page once more: on the lane of `c` the gradient is 1.0 at every
+# step. Here is why. Where `c` is passed on, it is multiplied by the forget gate and by nothing
+# else:
 #
 # ```math
-# ∂cₜ/∂cₖ = fₖ₊₁ ⊙ fₖ₊₂ ⊙ … ⊙ fₜ          (along the lane: without the ways through h)
+# ∂cₜ/∂cₖ = fₖ₊₁ ⊙ fₖ₊₂ ⊙ … ⊙ fₜ
 # ```
 #
-# No matrix, no tanh′. In the machine with the switches there are no ways through h, for Wʰ = 0, so
-# this is the whole Jacobian. Measure it:
+# (That is along the lane. There are other ways, through `h`.)
+#
+# No matrix, no `tanh′`. In the machine with the switches there are no ways through `h`, for
+# `Wʰ = 0`, so this is the whole Jacobian. Measure it:
 
 # %%
 waiting = np.zeros((100, 3), "float32")
 waiting[0] = 3, 1, 0  # write 3 at the first step
 waiting[-1] = 0, 0, 1  # read it at the last one
-jacobian = analysis.state_jacobians(machine.cell, None, waiting).product(100, 1)  # of [h, c]
+jacobians = analysis.state_jacobians(machine.cell, None, waiting)  # of [h, c]
+along_lane = jacobians.product(100, 1)[1, 1]
 f = analysis.gate_activity(machine, waiting)["f"][:, 0]
-print(f"∂c_100/∂c_1 = {jacobian[1, 1]:.6f}, product of the gates {f[1:].prod():.6f}")
-assert np.isclose(jacobian[1, 1], f[1:].prod(), rtol=1e-4) and jacobian[1, 1] > 0.99
+print(f"∂c_100/∂c_1 = {along_lane:.6f}, product of the gates {f[1:].prod():.6f}")
+assert np.isclose(along_lane, f[1:].prod(), rtol=1e-4) and along_lane > 0.99
 
 # %% [markdown]
-# After ninety-nine steps the gradient is still almost 1. The same seen from the output: y₁₀₀ grows
-# by 1 for each 1 that was written at step 1. What came in while the input gate was shut hardly
-# counts.
+# After ninety-nine steps the gradient is still almost 1. The same seen from the output: `y₁₀₀`
+# grows by 1 for each 1 that was written at step 1. What came in while the input gate was shut
+# hardly counts.
 
 # %%
 x = tg.tensor(waiting[None], requires_grad=True, name="x")
@@ -270,38 +276,38 @@ assert abs(written - 1) < 0.01 and abs(ignored) < 0.001
 # ## The forget gate's bias
 #
 # So the memory of an LSTM lasts as long as its forget gates stay open. How open are they before any
-# training? The weights are small, so f ≈ σ(bᶠ), and over t steps the lane keeps σ(bᶠ)ᵗ. A bias of 0
-# seems harmless. Guess what it leaves after fifty steps!
+# training? The weights are small, so `f ≈ σ(bᶠ)`, and over `t` steps the lane keeps `σ(bᶠ)ᵗ`. A
+# bias of 0 seems harmless. Guess what it leaves after fifty steps!
 
 # %%
 print("  b_f   f = σ(b_f)   kept after 50 steps")
 for bias in (0.0, 1.0, 3.0, 5.0):
     cell = nn.LSTMCell(1, 4, forget_bias=bias).astype("float64")
     cell.W_h = np.zeros((4, 16))
-    nothing = np.zeros((50, 1))
-    kept = analysis.state_jacobians(cell, None, nothing).product(50, 0)[4, 4]  # of [h, c]
+    jacobians = analysis.state_jacobians(cell, None, np.zeros((50, 1)))
+    kept = jacobians.product(50, 0)[4, 4]  # of [h, c]: the first of c
     print(f"{bias:5} {1 / (1 + np.exp(-bias)):12.4f} {kept:21.2g}")
     assert np.isclose(kept, (1 + np.exp(-bias)) ** -50.0)
 
 # %% [markdown]
-# With bᶠ = 0 one part in 10¹⁵: such an LSTM starts as forgetful as any simple RNN. That is why the
-# bias starts at 1 here and in most libraries, and higher when memories must be long (Jozefowicz,
-# Zaremba and Sutskever 2015). Look at the gradients before training, with a loss at step 50 only:
+# With `bᶠ = 0` one part in 10¹⁵: such an LSTM starts as forgetful as any simple RNN. That is why
+# the bias starts at 1 here and in most libraries, and higher when memories must be long
+# (Jozefowicz, Zaremba and Sutskever 2015). Look at the gradients before training, with a loss at
+# step 50 only:
 
 # %%
 figure = Figure(figsize=(7, 4), layout="constrained")
 axes = figure.subplots()
 for bias, dash in ((0.0, ":"), (1.0, "-."), (3.0, "--"), (5.0, "-")):
     tg.manual_seed(0)
-    flow = analysis.gradient_flow(last_step(nn.LSTMCell(3, 4, forget_bias=bias), steps=50))
+    cell = nn.LSTMCell(3, 4, forget_bias=bias)
+    flow = analysis.gradient_flow(last_step(cell, steps=50))
     on_lane = flow.state_norms[flow.states.index("c")]
     axes.plot(flow.steps, on_lane, dash, label=f"LSTM, bᶠ = {bias:g}")
-    print(f"b_f = {bias:g}: ‖∂L/∂c_1‖ is {on_lane[0] / on_lane[-1]:.1e} of ‖∂L/∂c_50‖")
+    print(f"b_f = {bias:g}: ‖∂L/∂c_1‖ / ‖∂L/∂c_50‖ = {on_lane[0] / on_lane[-1]:.1e}")
 axes.set(yscale="log", xlabel="time step t", ylabel="‖∂L/∂cₜ‖")
 axes.legend()
-show(
-    figure, "forget-bias", "From right to left: how much of the gradient is left at earlier steps."
-)
+show(figure, "forget-bias", "Read from right to left: what is left at earlier steps.")
 
 # %% [markdown]
 # Does it matter for learning? The task of tutorial 05, with fifty steps: the first input is a
@@ -311,7 +317,8 @@ show(
 # %%
 def train(bias: float, steps: int = 80, length: int = 50) -> list[float]:
     """The loss of each step of training an LSTM of 8 units."""
-    model = nn.Sequential(nn.RNN(nn.LSTMCell(1, 8, forget_bias=bias)), nn.Last(), nn.Linear(8, 1))
+    rnn = nn.RNN(nn.LSTMCell(1, 8, forget_bias=bias))
+    model = nn.Sequential(rnn, nn.Last(), nn.Linear(8, 1))
     optimiser = tg.optim.Adam(model.parameters(), lr=0.005)
     random, losses = np.random.default_rng(1), []
     for _ in range(steps):
@@ -320,7 +327,6 @@ def train(bias: float, steps: int = 80, length: int = 50) -> list[float]:
         loss = F.mse_loss(model(x), x[:, 0])
         optimiser.zero_grad()
         loss.backward()
-        tg.optim.clip_grad_norm(model.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
     return losses
@@ -332,8 +338,9 @@ axes = figure.subplots()
 for bias, dash in ((0.0, ":"), (1.0, "-."), (3.0, "-")):
     tg.manual_seed(0)
     losses = train(bias)
-    smooth, final[bias] = np.convolve(losses, np.ones(10) / 10, "valid"), np.mean(losses[-10:])
+    smooth = np.convolve(losses, np.ones(10) / 10, "valid")
     axes.plot(range(10, 81), smooth, dash, label=f"bᶠ = {bias:g}")
+    final[bias] = smooth[-1]
     print(f"b_f = {bias:g}: loss at the end {final[bias]:.4f}")
 axes.axhline(1 / 12, color="#8a93a8", linewidth=1, label="always 0.5")
 axes.set(yscale="log", xlabel="training step", ylabel="loss, mean of ten steps")
@@ -348,7 +355,7 @@ assert final[3.0] < 0.01 < 0.07 < final[0.0]
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 1.** Rebuild the machine with the switches so that it shows its memory at *every* step,
-# but for those with x₃ = 1. *Hint:* only the output gate changes.
+# but for those with `x₃ = 1`. *Hint:* only the output gate changes.
 
 # %% tags=["solution"]
 shows = nn.RNN(switches())
@@ -358,8 +365,8 @@ print(y.round(2))
 assert np.allclose(y, [0, 3, 3, 7, 7, 0, 0, 6, 0], atol=0.01)
 
 # %% [markdown] tags=["exercise"]
-# **Exercise 2.** Choose bᶠ so that exactly half of the memory is left after 100 steps without
-# input, and measure it. *Hint:* σ(bᶠ)¹⁰⁰ = 1/2, and σ(b) = p means b = log(p / (1 − p)).
+# **Exercise 2.** Choose `bᶠ` so that exactly half of the memory is left after 100 steps without
+# input, and measure it. *Hint:* `σ(bᶠ)¹⁰⁰ = 1/2`, and `σ(b) = p` means `b = log(p / (1 − p))`.
 
 # %% tags=["solution"]
 p = 0.5 ** (1 / 100)
@@ -372,15 +379,16 @@ print(f"b_f = {bias:.3f}, and of c_0 = 1 there is left {c:.6f}")
 assert abs(c - 0.5) < 1e-5
 
 # %% [markdown] tags=["exercise"]
-# **Exercise 3.** The switches leak: at x₂ = 0 the forget gate is σ(10), not 1. How many steps can
-# the machine wait until one percent of a written 3 is gone? Compute it, then let it wait. *Hint:*
-# solve σ(10)ⁿ = 0.99.
+# **Exercise 3.** The switches leak: at `x₂ = 0` the forget gate is `σ(10)`, not 1. How many steps
+# can the machine wait until one percent of a written 3 is gone? Compute it, then let it wait.
+# *Hint:* solve `σ(10)ⁿ = 0.99`.
 
 # %% tags=["solution"]
 n = int(np.log(0.99) / np.log(1 / (1 + np.exp(-10))))
-patient = np.zeros((1, n + 2, 3), "float64")
-patient[0, 0] = 3, 1, 0
-memory = analysis.gate_activity(nn.RNN(switches().astype("float64")), patient[0])["c"][:, 0]
+patient = np.zeros((n + 2, 3))
+patient[0] = 3, 1, 0
+leaky = nn.RNN(switches().astype("float64"))
+memory = analysis.gate_activity(leaky, patient)["c"][:, 0]
 print(f"after {n} steps {memory[n]:.5f}, one step later {memory[n + 1]:.5f}")
 assert n == 221 and memory[n] >= 0.99 * 3 > memory[n + 1]
 
@@ -394,5 +402,5 @@ assert n == 221 and memory[n] >= 0.99 * 3 > memory[n + 1]
 # - R. Jozefowicz, W. Zaremba, I. Sutskever, *An empirical exploration of recurrent network
 #   architectures*, 2015, on the forget gate's bias.
 # - To play with: longer waits in `train` (`length=100`), more bias, `activation="tanh"` in
-#   `switches` (what does 3 + 4 become?). On a GPU, unchanged: `TINYGRADRNN_BACKEND=cupy python
-#   tutorials/06_gates.py`.
+#   `switches` (what does 3 + 4 become?). On a GPU, unchanged:
+#   `TINYGRADRNN_BACKEND=cupy python tutorials/06_gates.py`.

@@ -2,8 +2,10 @@
 # # 07 · The family
 #
 # The LSTM has many relatives. You will meet the GRU, find out why two books write it differently
-# and when that matters, and then draw, count and measure six more: coupled gates, peepholes,
-# Jordan, clockwork and SCRN beside Elman. You need tutorial 06. About twenty minutes.
+# and when that matters, and then draw, count and measure the others: coupled gates, peepholes,
+# Jordan, clockwork and SCRN.
+#
+# You need tutorial 06: gates and the LSTM. It takes about 20 minutes.
 
 # %%
 import numpy as np
@@ -17,20 +19,19 @@ analysis = tg.analysis
 
 
 # %%
-def picture(cell: nn.Cell, steps: int = 2, level: str = "gate", **options: object) -> tg.Drawing:
+def picture(cell: nn.Cell, steps: int = 2, level: str = "gate") -> tg.Drawing:
     """A cell, unrolled over random inputs."""
-    x = np.random.default_rng(0).standard_normal((1, steps, cell.input_size))
-    return tg.draw(
-        nn.RNN(cell)(tg.tensor(x, name="x", dtype="float32")).last, level=level, **options
-    )
+    x = np.random.default_rng(0).standard_normal((1, steps, 3))
+    y = nn.RNN(cell)(tg.tensor(x, name="x", dtype="float32")).last
+    return tg.draw(y, level=level)
 
 
 # %% [markdown]
 # ## The GRU: one lane, two gates
 #
-# The gated recurrent unit (Cho and others 2014) has no separate memory. Its state s is memory and
-# output in one. The update gate z mixes the old state with a candidate, the reset gate r decides
-# how much of the old state the candidate gets to see:
+# The gated recurrent unit (Cho and others 2014) has no separate memory. Its state `s` is memory and
+# output in one. The update gate `z` mixes the old state with a candidate, the reset gate `r`
+# decides how much of the old state the candidate gets to see:
 #
 # ```math
 # z = σ(xₜ Wˣᶻ + sₜ₋₁ Wˢᶻ + bᶻ)          g = tanh(xₜ Wˣᵍ + (r ⊙ sₜ₋₁) Wˢᵍ + bᵍ)
@@ -41,19 +42,16 @@ def picture(cell: nn.Cell, steps: int = 2, level: str = "gate", **options: objec
 
 # %%
 tg.manual_seed(0)
-show(
-    picture(nn.GRUCell(3, 4)), "gru", "The lane of s is touched by z only; r works on a side road."
-)
+gru = picture(nn.GRUCell(3, 4))
+show(gru, "gru", "The lane of s is touched by z only; r works on a side road.")
 loss = nn.RNN(nn.GRUCell(3, 4))(np.ones((1, 3, 3), "float32")).last.sum()
-show(
-    tg.step_through(loss, level="gate"),
-    "gru-steps",
-    "Each gate of each step, forward and backward.",
-)
+page = tg.step_through(loss, level="gate")
+show(page, "gru-steps", "Each gate of each step, forward and backward.")
 
 # %% [markdown]
-# What does each gate do? Hold one of them with its bias. With z shut, the state is copied, whatever
-# comes in. With z open and r shut, the past is ignored: sₜ is computed from xₜ alone.
+# What does each gate do? Hold one of them with its bias. With `z` shut, the state is copied,
+# whatever comes in. With `z` open and `r` shut, the past is ignored: `sₜ` is computed from `xₜ`
+# alone.
 
 # %%
 gru = nn.GRUCell(3, 4).astype("float64")
@@ -63,24 +61,26 @@ gru.b_z = np.full(4, -30.0)
 print("z shut:  ", nn.RNN(gru)(x, start).last.numpy().round(3))
 assert np.allclose(nn.RNN(gru)(x, start).last.numpy(), start, atol=1e-8)
 gru.b_z, gru.b_r = np.full(4, 30.0), np.full(4, -30.0)
-with_past, without = nn.RNN(gru)(x, start).last.numpy(), nn.RNN(gru)(x[:, -1:]).last.numpy()
+with_past = nn.RNN(gru)(x, start).last.numpy()
+without = nn.RNN(gru)(x[:, -1:]).last.numpy()
 print("r shut:  ", with_past.round(3), "\nonly x_30:", without.round(3))
 assert np.allclose(with_past, without, atol=1e-8)
 
 # %% [markdown]
 # The restaurant review "The service was good, but the food was awful" needs both: keep *food* while
-# words pass (z shut), and drop what was said of the service when *but* comes (r shut). What a GRU
-# cannot do is count: its state is always a mix of numbers between −1 and 1. An LSTM's c can grow.
+# words pass (`z` shut), and drop what was said of the service when *but* comes (`r` shut). What a
+# GRU cannot do is count: its state is always a mix of numbers between −1 and 1. An LSTM's `c` can
+# grow.
 #
 # ## Two books, two GRUs
 #
 # Look the GRU up twice and you will find different equations. There are two points of difference.
 #
-# | who | z multiplies | r acts |
+# | who | `z` multiplies | `r` acts |
 # |---|---|---|
-# | Cho and others 2014 | the old state | before the product: (r ⊙ s) W |
+# | Cho and others 2014 | the old state | before the product: `(r ⊙ s) W` |
 # | Chung and others 2014, Goldberg 2016 | the candidate | before |
-# | Stanford CS224N 2017, PyTorch, Keras | the old state | after the product: r ⊙ (s W) |
+# | Stanford CS224N 2017, PyTorch, Keras | the old state | after the product: `r ⊙ (s W)` |
 #
 # `GRUCell(update="candidate" | "state", reset="before" | "after")` has all of them. Which of these
 # differences matter? First the update. Give two cells the same weights, and compare.
@@ -89,7 +89,7 @@ assert np.allclose(with_past, without, atol=1e-8)
 # %%
 def pair(first: dict[str, str], second: dict[str, str]) -> list[nn.GRUCell]:
     """Two GRUs with the same random weights."""
-    cells = [nn.GRUCell(3, 4, **options).astype("float64") for options in (first, second)]
+    cells = [nn.GRUCell(3, 4, **how).astype("float64") for how in (first, second)]
     random = np.random.default_rng(2)
     for name, parameter in cells[0].named_parameters():
         parameter.data = random.normal(0, 0.8, parameter.shape)
@@ -100,7 +100,8 @@ def pair(first: dict[str, str], second: dict[str, str]) -> list[nn.GRUCell]:
 
 def difference(one: nn.Cell, other: nn.Cell, steps: int = 30) -> float:
     """The largest difference of their outputs over some steps."""
-    return np.abs(nn.RNN(one)(x[:, :steps]).y.numpy() - nn.RNN(other)(x[:, :steps]).y.numpy()).max()
+    y_one, y_other = (nn.RNN(cell)(x[:, :steps]).y for cell in (one, other))
+    return abs(y_one - y_other).max().item()
 
 
 # %%
@@ -112,9 +113,9 @@ print(f"weights of z negated:   they differ by {difference(candidate, state):.1e
 assert difference(candidate, state) < 1e-12
 
 # %% [markdown]
-# They are the same model. Because σ(−a) = 1 − σ(a), negating the weights of z swaps z and 1 − z.
-# Two networks trained from scratch learn equally well; only if you *copy* weights from one program
-# into another you must change the signs.
+# They are the same model. Because `σ(−a) = 1 − σ(a)`, negating the weights of `z` swaps `z` and
+# `1 − z`. Two networks trained from scratch learn equally well; only if you *copy* weights from one
+# program into another you must change the signs.
 #
 # Now the reset.
 
@@ -125,9 +126,9 @@ print(f"30 steps:   they differ by {difference(before, after):.2f}")
 assert difference(before, after, steps=1) < 1e-12 < 0.1 < difference(before, after)
 
 # %% [markdown]
-# In the first step s₀ = 0 and there is nothing to reset. Afterwards they part, and no change of
-# signs brings them together: (r ⊙ s) W shuts *rows* of the matrix, r ⊙ (s W) shuts *columns*. They
-# agree only where the matrix is diagonal, so that no unit sees another one:
+# In the first step `s₀ = 0` and there is nothing to reset. Afterwards they part, and no change of
+# signs brings them together: `(r ⊙ s) W` shuts *rows* of the matrix, `r ⊙ (s W)` shuts *columns*.
+# They agree only where the matrix is diagonal, so that no unit sees another one:
 
 # %%
 before.W_sg = after.W_sg = np.diag([0.5, -1.0, 2.0, 0.1])
@@ -136,18 +137,20 @@ print(f"W_sg diagonal: they differ by {difference(before, after):.1e}")
 assert difference(before, after) < 1e-12
 
 # %% [markdown]
-# See where r enters. "After" is the one that GPUs like: all products with s can be made at once,
-# before r is known.
+# See where `r` enters. "After" is the one that GPUs like: all products with `s` can be made at
+# once, before `r` is known.
 
 # %%
-show(picture(nn.GRUCell(3, 4), level="op"), "reset-before", "r ⊙ s first, then W_sg.")
-show(picture(nn.GRUCell(3, 4, reset="after"), level="op"), "reset-after", "s W_sg first, then r.")
+before = picture(nn.GRUCell(3, 4, reset="before"), level="op")
+show(before, "reset-before", "At the side of r: first × with s, then @ with W_sg.")
+after = picture(nn.GRUCell(3, 4, reset="after"), level="op")
+show(after, "reset-after", "First s @ W_sg + b_sg, then × with r.")
 
 # %% [markdown]
 # ## Coupled gates
 #
 # An LSTM may write and keep at the same time, or neither. Take the choice away: what is kept is not
-# written, i = 1 − f. That saves a quarter of the weights.
+# written, `i = 1 − f`. That saves a quarter of the weights.
 #
 # ```math
 # cₜ = f ⊙ cₜ₋₁ + (1 − f) ⊙ g
@@ -155,7 +158,7 @@ show(picture(nn.GRUCell(3, 4, reset="after"), level="op"), "reset-after", "s W_s
 
 # %%
 coupled = nn.LSTMCell(3, 4, coupled=True).astype("float64")
-show(picture(coupled), "coupled", "The box 1 − i: the input gate is what the forget gate leaves.")
+show(picture(coupled), "coupled", "The input gate i is 1 − f: what the forget gate leaves.")
 
 # %% [markdown]
 # No new power then: every coupled LSTM is an ordinary one whose input gate has the negated weights
@@ -173,21 +176,21 @@ assert difference(coupled, plain) < 1e-12
 # %% [markdown]
 # ## Peepholes
 #
-# The gates of an LSTM see x and h, not the memory itself. When the output gate is shut, h is 0, and
-# nobody can know what is in c. A peephole lets each gate see its own memory cell:
+# The gates of an LSTM see `x` and `h`, not the memory itself. When the output gate is shut, `h` is
+# 0, and nobody can know what is in `c`. A peephole lets each gate see its own memory cell:
 #
 # ```math
 # i = σ(… + pⁱ ⊙ cₜ₋₁)          f = σ(… + pᶠ ⊙ cₜ₋₁)          o = σ(… + pᵒ ⊙ cₜ)
 # ```
 
 # %%
-show(
-    picture(nn.LSTMCell(3, 4, peephole=True)), "peephole", "New: the lane of c leads to the gates."
-)
+peephole = picture(nn.LSTMCell(3, 4, peephole=True))
+show(peephole, "peephole", "New: the lane of c leads to the gates.")
 
 # %% [markdown]
 # What is it good for? Counting. Set by hand an LSTM that adds 1 at each step until it has 3, and
-# then stops: its input gate shuts itself when c is above 2.5. The output gate is shut all the time.
+# then stops: its input gate shuts itself when `c` is above 2.5. The output gate is shut all the
+# time.
 
 
 # %%
@@ -201,7 +204,8 @@ def counter(peephole: bool) -> np.ndarray:
     return analysis.gate_activity(nn.RNN(cell), np.ones((8, 1)))["c"][:, 0]
 
 
-print("with a peephole:", counter(True).round(2), "\nwithout:        ", counter(False).round(2))
+print("with a peephole:", counter(True).round(2))
+print("without:        ", counter(False).round(2))
 assert np.allclose(counter(True), [1, 2, 3, 3, 3, 3, 3, 3], atol=1e-6)
 assert np.allclose(counter(False), range(1, 9), atol=1e-6)
 
@@ -241,15 +245,17 @@ show(
 # input.
 #
 # ```math
-# sₜ[k] = tanh(xₜ Wˣ[k] + Σⱼ≥ₖ sₜ₋₁[j] Wˢ[j, k] + b[k])   if the period of k divides t − 1
-# sₜ[k] = sₜ₋₁[k]                                         otherwise
+# sₜ[k] = tanh(xₜ Wˣ[k] + Σⱼ≥ₖ sₜ₋₁[j] Wˢ[j, k] + b[k])
+# sₜ[k] = sₜ₋₁[k]
 # ```
+#
+# The first line where the period of block `k` divides `t − 1`, the second one otherwise.
 
 # %%
 tg.manual_seed(0)
 clock = nn.ClockworkCell(3, 6, periods=(1, 2, 4))
 two = nn.ClockworkCell(3, 4, periods=(1, 2))
-show(picture(two, steps=3), "clockwork", "Two blocks: at t = 2 the slow one holds its old values.")
+show(picture(two, steps=3), "clockwork", "At t = 2 the slow block holds its old values.")
 
 # %%
 activity = analysis.gate_activity(nn.RNN(clock), x[0, :12].astype("float32"))
@@ -278,17 +284,17 @@ show(
 # sₜ = α sₜ₋₁ + (1 − α) xₜ B          hₜ = σ(sₜ P + xₜ A + hₜ₋₁ R + b)          α = 0.95
 # ```
 #
-# The context s is a running mean of what came in. Its Jacobian needs no measurement: α at each
+# The context `s` is a running mean of what came in. Its Jacobian needs no measurement: `α` at each
 # step.
 
 # %%
 scrn = nn.SCRNCell(3, 4, 2, alpha=0.95).astype("float64")
-through = analysis.state_jacobians(scrn, None, x[0]).product(30, 0)[4:, 4:]  # of [h, s]: s on s
+jacobians = analysis.state_jacobians(scrn, None, x[0])  # of [h, s]
+through = jacobians.product(30, 0)[4:, 4:]
 print(through.round(4), "\n0.95³⁰ =", round(0.95**30, 4))
 assert np.allclose(through, 0.95**30 * np.eye(2))
-show(
-    picture(nn.SCRNCell(3, 4, 2), steps=3), "scrn", "Two lanes: s below, slow and linear; h above."
-)
+two_lanes = picture(nn.SCRNCell(3, 4, 2), steps=3)
+show(two_lanes, "scrn", "Two lanes: s below, slow and linear; h above.")
 
 # %% [markdown]
 # ## The family, measured
@@ -308,10 +314,15 @@ family = {
     "LSTM": lambda: nn.LSTMCell(10, 16),
     "LSTM, peepholes": lambda: nn.LSTMCell(10, 16, peephole=True),
 }
-counts = {name: sum(p.size for p in make().parameters()) for name, make in family.items()}
-print(*(f"{name:16} {count:6}" for name, count in counts.items()), sep="\n")
+
+# %%
+counts = {}
+for name, make in family.items():
+    counts[name] = sum(p.size for p in make().parameters())
+    print(f"{name:16} {counts[name]:6}")
 one = 10 * 16 + 16 * 16 + 16  # W_x, W_s and b
-assert [counts[n] // one for n in ("Elman", "GRU", "LSTM, coupled", "LSTM")] == [1, 3, 3, 4]
+for name, gates in (("Elman", 1), ("GRU", 3), ("LSTM, coupled", 3), ("LSTM", 4)):
+    assert counts[name] == gates * one
 
 # %% [markdown]
 # And how much of a gradient does each hand back over forty steps, before any training? Take a guess
@@ -344,10 +355,10 @@ axes.legend(bbox_to_anchor=(1.01, 0.5), loc="center left", frameon=False)
 show(figure, "family", "Before training: who hands a gradient back over forty steps?")
 
 # %% [markdown]
-# You can read the designs off the lines. ReLU with the identity stays at 1. SCRN falls by α at each
-# step. The clockwork comes down in stairs, one for each tick of its slowest block. The GRU falls as
-# fast as Jordan's network: its z starts at σ(0) = 1/2, so it forgets half at every step. It needs a
-# bias as the LSTM does (exercise 1).
+# You can read the designs off the lines. ReLU with the identity stays at 1. SCRN falls by `α` at
+# each step. The clockwork comes down in stairs, one for each tick of its slowest block. The GRU
+# falls as fast as Jordan's network: its `z` starts at `σ(0) = 1/2`, so it forgets half at every
+# step. It needs a bias as the LSTM does (exercise 1).
 #
 # This is not a verdict. Training moves the gates, and which cell is best depends on the task; for
 # GRU and LSTM, the jury is still out.
@@ -356,7 +367,7 @@ show(figure, "family", "Before training: who hands a gradient back over forty st
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 1.** Give the GRU the counterpart of the forget gate's bias, so that after forty steps
-# more than a tenth of the gradient is left. *Hint:* with `update="candidate"`, what must z be to
+# more than a tenth of the gradient is left. *Hint:* with `update="candidate"`, what must `z` be to
 # keep the state, and which bias makes it so?
 
 # %% tags=["solution"]
@@ -380,8 +391,8 @@ assert difference(gru, elman) < 1e-10
 
 # %% [markdown] tags=["exercise"]
 # **Exercise 3.** A clockwork network with periods 1 and 4 reads eight steps, and the loss is the
-# sum of the last state. At which steps does a term of ∂L/∂b for the slow block arise? Think first,
-# then ask `tg.Graph(loss).contributions(…)`.
+# sum of the last state. At which steps does a term of `∂L/∂b` for the slow block arise? Think
+# first, then ask `tg.Graph(loss).contributions(…)`.
 
 # %% tags=["solution"]
 slow = nn.RNN(nn.ClockworkCell(3, 4, periods=(1, 4)))
@@ -401,5 +412,5 @@ assert when == [1, 5]
 #   in recurrent neural networks*, 2015: the SCRN.
 # - K. Greff and others, *LSTM: a search space odyssey*, 2017: which parts of the LSTM matter?
 # - To play with: `tinygradrnn draw gru --steps 4 --gradients -o gru.svg` for any cell of this page;
-#   other periods; α near 1. On a GPU, unchanged: `TINYGRADRNN_BACKEND=cupy python
-#   tutorials/07_family.py`.
+#   other periods; `α` near 1. On a GPU, unchanged:
+#   `TINYGRADRNN_BACKEND=cupy python tutorials/07_family.py`.
