@@ -122,9 +122,10 @@ assert F.sigmoid(g).numpy().round().tolist() == [0, 0, 0, 1, 1, 1]
 def last_step(cell: nn.Cell, steps: int = 3) -> tg.Tensor:
     """A loss on the last output, of random inputs."""
     random = np.random.default_rng(0)
-    x = tg.tensor(random.standard_normal((1, steps, 3)), name="x", dtype="float32")
-    y = nn.RNN(cell)(x).last
-    return F.half_squared_error(y, tg.tensor(np.ones((1, 4), "float32"), name="target"))
+    x = random.standard_normal((1, steps, 3)).astype("float32")
+    y = nn.RNN(cell)(tg.tensor(x, name="x")).last
+    target = tg.tensor(np.ones((1, 4), "float32"), name="target")
+    return F.half_squared_error(y, target)
 
 
 tg.manual_seed(0)
@@ -199,7 +200,8 @@ activity = analysis.gate_activity(machine, nine)
 print(" x₁  x₂  x₃ |    i     f     o | memory    y")
 for t, (x1, x2, x3) in enumerate(nine.astype(int)):
     i, f, o, c, h = (activity[letter][t, 0] for letter in "ifoch")
-    print(f"{x1:3} {x2:3} {x3:3} | {i:5.2f} {f:5.2f} {o:5.2f} | {c:6.2f} {h:5.2f}")
+    print(f"{x1:3} {x2:3} {x3:3} | {i:5.2f} {f:5.2f} {o:5.2f} |", end="")
+    print(f" {c:6.2f} {h:5.2f}")
 assert np.allclose(activity["c"][:, 0], [0, 3, 3, 7, 7, 7, 0, 6, 6], atol=0.01)
 assert np.allclose(activity["h"][:, 0], [0, 0, 0, 0, 0, 7, 0, 0, 6], atol=0.01)
 
@@ -216,7 +218,7 @@ for row, letter in enumerate("ofi"):
         upper.barh(row, 0.94, left=t - 0.47, height=0.9, color=colour)
 upper.set_yticks(range(3), ["o  read", "f  keep", "i  write"])
 lower.step(range(1, 10), activity["c"][:, 0], where="mid", label="memory c")
-lower.bar(range(1, 10), activity["h"][:, 0], 0.5, color="#D55E00", label="output y")
+lower.bar(range(1, 10), activity["h"][:, 0], color="#D55E00", label="output y")
 lower.set(xlabel="time step t", ylabel="value", xticks=range(1, 10))
 lower.legend()
 show(figure, "switches", "Light is open, dark is shut.")
@@ -225,8 +227,8 @@ show(figure, "switches", "Light is open, dark is shut.")
 # A second sequence, five steps, to step through: watch 3 go into the memory, 4 join it, 7 come out.
 
 # %%
-five = np.array([[3, 1, 0], [4, 1, 0], [2, 0, 0], [1, 0, 1], [3, -1, 0]], "float32")
-y = machine(tg.tensor(five[None], name="x")).y
+five = [[3, 1, 0], [4, 1, 0], [2, 0, 0], [1, 0, 1], [3, -1, 0]]
+y = machine(tg.tensor(np.array([five], "float32"), name="x")).y
 print("y =", y.numpy()[0, :, 0].round(2))
 assert np.allclose(y.numpy()[0, :, 0], [0, 0, 0, 7, 0], atol=0.01)
 picture = tg.draw(y, level="gate", values=True)
@@ -304,10 +306,11 @@ for bias, dash in ((0.0, ":"), (1.0, "-."), (3.0, "--"), (5.0, "-")):
     flow = analysis.gradient_flow(last_step(cell, steps=50))
     on_lane = flow.state_norms[flow.states.index("c")]
     axes.plot(flow.steps, on_lane, dash, label=f"LSTM, bᶠ = {bias:g}")
-    print(f"b_f = {bias:g}: ‖∂L/∂c_1‖ / ‖∂L/∂c_50‖ = {on_lane[0] / on_lane[-1]:.1e}")
+    ratio = on_lane[0] / on_lane[-1]
+    print(f"b_f = {bias:g}: ‖∂L/∂c_1‖ / ‖∂L/∂c_50‖ = {ratio:.1e}")
 axes.set(yscale="log", xlabel="time step t", ylabel="‖∂L/∂cₜ‖")
 axes.legend()
-show(figure, "forget-bias", "Read from right to left: what is left at earlier steps.")
+show(figure, "forget-bias", "Read it from right to left: what is left?")
 
 # %% [markdown]
 # Does it matter for learning? The task of tutorial 05, with fifty steps: the first input is a
@@ -371,8 +374,8 @@ assert np.allclose(y, [0, 3, 3, 7, 7, 0, 0, 6, 0], atol=0.01)
 # %% tags=["solution"]
 p = 0.5 ** (1 / 100)
 bias = np.log(p / (1 - p))
-half_life = nn.LSTMCell(1, 1, forget_bias=bias, activation="linear").astype("float64")
-half_life.W_h = np.zeros((1, 4))
+half_life = nn.LSTMCell(1, 1, forget_bias=bias, activation="linear")
+half_life.astype("float64").W_h = np.zeros((1, 4))
 start = nn.LSTMState(h=np.zeros((1, 1)), c=np.ones((1, 1)))
 c = nn.RNN(half_life)(np.zeros((1, 100, 1)), start).state.c.item()
 print(f"b_f = {bias:.3f}, and of c_0 = 1 there is left {c:.6f}")
