@@ -217,7 +217,7 @@ def stand_at(at_w: float, at_b: float) -> None:
 
 # %%
 stand_at(4.5, -2.22)
-ws, bs = np.linspace(3, 8, 26), np.linspace(-4, 2.5, 27)
+ws, bs = np.linspace(3, 8, 21), np.linspace(-4, 2.5, 21)
 surface = analysis.loss_surface(L, w, b, ws, bs)
 show(surface.plot("surface"), "cliff", "Two plains, and between them a wall.")
 
@@ -339,7 +339,7 @@ assert norms[100, 1] == 1
 
 
 # %%
-def train(cell: nn.Cell, steps: int = 80, length: int = 100) -> list[float]:
+def train(cell: nn.Cell, steps: int = 60, length: int = 100) -> list[float]:
     """The loss of each step: the squared error of the remembered number."""
     model = nn.Sequential(nn.RNN(cell), nn.Last(), nn.Linear(16, 1))
     optimiser = tg.optim.Adam(model.parameters(), lr=0.002)
@@ -375,7 +375,7 @@ figure = Figure(figsize=(6.5, 4), layout="constrained")
 axes = figure.subplots()
 for (name, losses), dash in zip(curves.items(), ("-", "--", "-."), strict=True):
     smooth = np.convolve(losses, np.ones(10) / 10, "valid")
-    axes.plot(np.arange(10, 81), smooth, dash, label=name)
+    axes.plot(np.arange(10, 61), smooth, dash, label=name)
 axes.axhline(1 / 12, color="#8a93a8", linewidth=1, label="always 0.5")
 axes.set(yscale="log", xlabel="training step", ylabel="loss, mean of ten steps")
 axes.legend()

@@ -239,9 +239,9 @@ show(page, "five-steps", "Forward: values. Press b: gradients.")
 # %% [markdown]
 # ## The carry lane
 #
-# Look at the backward pass of that page once more: on the lane of `c` the gradient is 1.0 at every
-# step. Here is why. Where `c` is passed on, it is multiplied by the forget gate and by nothing
-# else:
+# Look at the backward pass of that page once more: from the step that reads `c` back to the first,
+# the gradient on its lane is 1.0. Here is why. Where `c` is passed on, it is multiplied by the
+# forget gate and by nothing else:
 #
 # ```math
 # ∂cₜ/∂cₖ = fₖ₊₁ ⊙ fₖ₊₂ ⊙ … ⊙ fₜ
