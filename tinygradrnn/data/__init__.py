@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from tinygradrnn.data.pen import digits
+
+__all__ = ["digits", "shakespeare"]
+
 
 def shakespeare() -> str:
     """Nine plays of Shakespeare, ``Name:`` before each speech: 1.19 million characters, 70 kinds.
