@@ -202,16 +202,13 @@ assert results["without all of them"][0] > results["all passes"][0]
 
 # %%
 figure = Figure(figsize=(10, 3.6), layout="constrained")
-titles = ("calls for one update", "milliseconds for one update")
-for column, (axes, title) in enumerate(
-    zip(figure.subplots(1, 2, sharey=True), titles, strict=True)
-):
-    heights = [result[column] for result in results.values()]
-    bars = axes.barh(
-        list(results), heights, color=["#1b2133", *["#0072b2"] * len(passes), "#8a93a8"]
-    )
-    axes.bar_label(bars, fmt=" {:,.4g}")
-    axes.set(xlabel=title, xlim=(0, 1.2 * max(heights)))
+panels = ("calls for one update", " {:,.0f}"), ("milliseconds for one update", " {:.2f}")
+colours = ["#1b2133", *["#0072b2"] * len(passes), "#8a93a8"]
+for column, axes in enumerate(figure.subplots(1, 2, sharey=True)):
+    lengths = [result[column] for result in results.values()]
+    bars = axes.barh(list(results), lengths, color=colours)
+    axes.bar_label(bars, fmt=panels[column][1])
+    axes.set(xlabel=panels[column][0], xlim=(0, 1.2 * max(lengths)))
 axes.invert_yaxis()
 show(figure, "passes", "Left what is certain, right what your machine made of it.")
 
@@ -255,7 +252,7 @@ show(figure, "lengths", "Both axes are logarithmic: parallel lines are a constan
 
 
 # %%
-def torch_update(torch):
+def torch_layers(torch):
     lstm, table, linear = torch.nn.LSTM(E, H), torch.nn.Embedding(V, E), torch.nn.Linear(H, V)
     weights = nn.interop.to_torch_state_dict(rnn)
     weights |= {"E": embedding.W.numpy(), "W": readout.W.numpy().T, "b": readout.b.numpy()}
@@ -263,20 +260,21 @@ def torch_update(torch):
     table.load_state_dict({"weight": weights.pop("E")})
     linear.load_state_dict({"weight": weights.pop("W"), "bias": weights.pop("b")})
     lstm.load_state_dict(weights)
-    layers = torch.nn.ModuleList([lstm, table, linear])
-
-    def scores(ids):
-        return linear(lstm(table(ids.T))[0])  # its time axis comes first
-
-    return torch_step(torch, layers, scores)
+    return torch.nn.ModuleList([table, lstm, linear])
 
 
-def torch_step(torch, layers, scores):
+# %% [markdown]
+# The update, as it is written there:
+
+
+# %%
+def torch_update(torch):
+    table, lstm, linear = layers = torch_layers(torch)
     sgd = torch.optim.SGD(layers.parameters(), lr=0.1)
 
     def update(ids, targets):
-        flat = scores(ids).reshape(-1, V), targets.T.reshape(-1)
-        loss = torch.nn.functional.cross_entropy(*flat)
+        scores = linear(lstm(table(ids.T))[0])  # its time axis comes first
+        loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), targets.T.flatten())
         sgd.zero_grad()
         loss.backward()
         sgd.step()
