@@ -47,7 +47,7 @@ assert vocabulary.decode(vocabulary.encode("Romeo")) == "Romeo"
 # A language model gives a probability to a whole text, character by character:
 #
 # ```math
-# p(x₁ … x_T) = p(x₁) · p(x₂ | x₁) · p(x₃ | x₁ x₂) · … · p(x_T | x₁ … x_T₋₁)
+# p(x₁ … xₙ) = p(x₁) · p(x₂ | x₁) · p(x₃ | x₁ x₂) · … · p(xₙ | x₁ … xₙ₋₁)
 # ```
 #
 # The price of a character is −log₂ p(xₜ | x₁ … xₜ₋₁), in **bits**: 0 if it was certain, 1 if it was
@@ -157,7 +157,9 @@ assert len(set(cut)) == 1 and whole[-1] > 3 * whole[0]
 # ## Training
 #
 # One update is what you know: loss, backward, clip, step. `tg.compile` captures it once and replays
-# it from a plan: the same numbers, without building a graph each time (tutorial 12).
+# it from a plan: the same numbers, without building a graph each time (tutorial 12). With
+# `fast=False` it does without the kernels that Numba can make for it: they take longer to make than
+# this training.
 
 # %%
 optimizer = tg.optim.Adam(model.parameters(), lr=0.03, betas=(0.9, 0.99))
@@ -173,7 +175,7 @@ def update(inputs, targets, state):
     return loss, nn.detach(state)
 
 
-step = tg.compile(update)
+step = tg.compile(update, fast=False)
 
 # %% [markdown]
 # The learning rate rises over the first tenth, while Adam's averages fill, and falls to the end.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · Your own cell
 #
-# From an equation to a cell that is drawn, checked, trained and compiled: ten lines. All that the
+# From an equation to a cell that is drawn, checked, trained and compiled: ten lines. Whatever the
 # library does with its own cells it does with yours, for there is only one time loop.
 #
 # You need tutorials 02 (checking gradients) and 07 (the family of cells). 15 minutes.
@@ -19,7 +19,6 @@ from tinygradrnn import nn
 from tinygradrnn.course import show
 
 tg.manual_seed(0)
-glorot, orthogonal = nn.initialisers.glorot, nn.initialisers.orthogonal
 
 # %% [markdown]
 # ## The equation
@@ -37,6 +36,19 @@ glorot, orthogonal = nn.initialisers.glorot, nn.initialisers.orthogonal
 #
 # ## Ten lines
 #
+# Each of the first two lines needs a W, a U and a b:
+
+
+# %%
+def weights(inputs: int, hidden: int, bias: float = 0.0) -> list[nn.Parameter]:
+    W = nn.initialisers.glorot((inputs, hidden))
+    U = nn.initialisers.orthogonal((hidden, hidden))
+    return [nn.Parameter(values) for values in (W, U, np.full(hidden, bias, "float32"))]
+
+
+print("shapes of W, U, b:", *(parameter.shape for parameter in weights(3, 4)))
+
+# %% [markdown]
 # A cell is one step of the recurrence. It says what its weights are, how the next state comes from
 # the last one and the input (the R of the notes), and what it starts from. The loop over time,
 # batches, gradients, drawing: all that is not its business.
@@ -44,21 +56,17 @@ glorot, orthogonal = nn.initialisers.glorot, nn.initialisers.orthogonal
 
 # %%
 class OneGate(nn.Cell):
-    def __init__(self, input_size: int, hidden_size: int, bias: float = 0.0) -> None:
+    def __init__(self, input_size, hidden_size, bias=0.0):
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.W_z = nn.Parameter(glorot((input_size, hidden_size)))
-        self.W_g = nn.Parameter(glorot((input_size, hidden_size)))
-        self.U_z = nn.Parameter(orthogonal((hidden_size, hidden_size)))
-        self.U_g = nn.Parameter(orthogonal((hidden_size, hidden_size)))
-        self.b_z = nn.Parameter(np.full(hidden_size, bias, "float32"))
-        self.b_g = nn.Parameter(np.zeros(hidden_size, "float32"))
+        self.W_z, self.U_z, self.b_z = weights(input_size, hidden_size, bias)
+        self.W_g, self.U_g, self.b_g = weights(input_size, hidden_size)
 
     def transition(self, s, x):
         z = F.sigmoid(x @ self.W_z + s @ self.U_z + self.b_z)
         g = F.tanh(x @ self.W_g + (z * s) @ self.U_g + self.b_g)
         return (1 - z) * s + z * g
 
-    def initial_state(self, batch: int):
+    def initial_state(self, batch):
         return self.zeros(batch, self.hidden_size)
 
 
@@ -235,7 +243,7 @@ def training(cell: nn.Cell, updates: int = 400):
         optimizer.step()
         return loss
 
-    step, rng = tg.compile(update), np.random.default_rng(0)
+    step, rng = tg.compile(update, fast=False), np.random.default_rng(0)
     losses = [step(*task(rng)) for _ in range(updates)]
     return rnn, np.array([loss.item() for loss in losses]), step
 
@@ -323,16 +331,14 @@ assert apart > 0.01
 
 
 class Antisymmetric(nn.Cell):
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size, hidden_size):
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.W = nn.Parameter(glorot((input_size, hidden_size)))
-        self.U = nn.Parameter(orthogonal((hidden_size, hidden_size)))
-        self.b = nn.Parameter(np.zeros(hidden_size, "float32"))
+        self.W, self.U, self.b = weights(input_size, hidden_size)
 
     def transition(self, s, x):
         return s + 0.1 * F.tanh(x @ self.W + s @ (self.U - self.U.T) + self.b)
 
-    def initial_state(self, batch: int):
+    def initial_state(self, batch):
         return self.zeros(batch, self.hidden_size)
 
 
@@ -364,7 +370,7 @@ class Moving(NamedTuple):
 
 
 class Momentum(Antisymmetric):
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size)
         self.mu = nn.Parameter(np.full(hidden_size, 0.9, "float32"))
 
@@ -372,7 +378,7 @@ class Momentum(Antisymmetric):
         v = self.mu * state.v + x @ self.W
         return Moving(F.tanh(state.s @ self.U + v + self.b), v)
 
-    def initial_state(self, batch: int):
+    def initial_state(self, batch):
         return Moving(self.zeros(batch, self.hidden_size), self.zeros(batch, self.hidden_size))
 
 
