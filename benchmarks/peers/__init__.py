@@ -67,7 +67,7 @@ class Row:
 
 LOOPS = {"module": "pytorch_loops", "maker": "Loop", "needs": "torch"}
 OURS = {"module": "ours", "maker": "Compiled"}
-NO_FOLD = {"without": ("fold_embedding",)}
+NO_FOLD = {"without": ("fold_embedding", "fold_bias")}
 
 # The first that is there is what the others' gradients are compared with.
 ROWS: dict[str, Row] = {

@@ -15,6 +15,25 @@ from tinygradrnn.recording import Leaf
 from tinygradrnn.trees import tensors_of
 
 BATCH, STEPS, FEATURES, HIDDEN = 3, 5, 4, 6
+
+
+class Own(nn.Cell):
+    """A minimal gated unit (Zhou and others, 2016), of one matrix for [x_t s] and each gate."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        self.input_size, self.hidden_size = input_size, hidden_size
+        rng = np.random.default_rng(3)
+        shape = (input_size + hidden_size, hidden_size)
+        self.W_f, self.W_g = (nn.Parameter(rng.standard_normal(shape) * 0.4) for _ in range(2))
+
+    def transition(self, state: Any, x: tg.Tensor) -> tg.Tensor:
+        f = F.sigmoid(F.concatenate([x, state], axis=-1) @ self.W_f)
+        return (1 - f) * state + f * F.tanh(F.concatenate([x, f * state], axis=1) @ self.W_g)
+
+    def initial_state(self, batch: int) -> tg.Tensor:
+        return self.zeros(batch, self.hidden_size)
+
+
 CELLS: dict[str, Callable[[], nn.Cell]] = {
     "elman": lambda: nn.ElmanCell(FEATURES, HIDDEN),
     "elman relu": lambda: nn.ElmanCell(FEATURES, HIDDEN, activation="relu"),
@@ -25,6 +44,7 @@ CELLS: dict[str, Callable[[], nn.Cell]] = {
     "lstm peephole": lambda: nn.LSTMCell(FEATURES, HIDDEN, peephole=True),
     "lstm coupled": lambda: nn.LSTMCell(FEATURES, HIDDEN, coupled=True),
     "gru": lambda: nn.GRUCell(FEATURES, HIDDEN),
+    "own": lambda: Own(FEATURES, HIDDEN),
     "gru reset after": lambda: nn.GRUCell(FEATURES, HIDDEN, reset="after", update="state"),
     "deep": lambda: nn.DeepElmanCell(
         FEATURES, HIDDEN, input_layers=2, transition_layers=2, output_layers=2

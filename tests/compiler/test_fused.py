@@ -129,6 +129,14 @@ def test_a_loop_of_small_products_is_one_kernel(interpreted: None) -> None:
     np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("more, left", [(0, 1), (1, joining.LONGEST + 1)])
+def test_a_long_run_outside_of_loops_stays(more: int, left: int, interpreted: None) -> None:
+    """It would be compiled for longer than it ever saves."""
+    x = np.linspace(0, 1, 6).reshape(2, 3)
+    calls, _, _keep = joined([(np.exp, (x, np.empty((2, 3))))] * (joining.LONGEST + more), [])
+    assert len(calls) == left
+
+
 @pytest.mark.parametrize("kernels", ["interpreted", "numba"])
 def test_small_products_and_sums(kernels: str, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(kernels)
@@ -165,7 +173,8 @@ def test_every_cell_gives_the_same_numbers(cell: str, interpreted: None) -> None
     difference, step = both(regression(lambda: nn.RNN(CELLS[cell]())), steps=2, fast=True)
     assert difference < 1e-10
     plan = next(iter(step.plans.values()))[0].plan
-    assert len(plan.calls) < len(plan.low.calls) / 2
+    few = 0.6 if cell == "clockwork" else 0.5  # the blocks of that do not tick at every step
+    assert len(plan.calls) < len(plan.low.calls) * few
 
 
 @pytest.mark.parametrize("optimiser", ["momentum", "adam", "rmsprop"])

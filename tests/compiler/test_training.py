@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from compiler.steps import (
@@ -97,7 +99,7 @@ ALL = tuple(one.__name__ for one in PASSES)
 
 
 @pytest.mark.parametrize("without", [*[(name,) for name in ALL], ALL], ids=str)
-@pytest.mark.parametrize("name", ["gru", "lstm peephole", "clockwork"])
+@pytest.mark.parametrize("name", ["gru", "lstm peephole", "clockwork", "own"])
 def test_without_a_pass(name, without):
     make = regression(
         lambda: nn.Stacked(
@@ -141,6 +143,55 @@ def test_characters_without_a_pass(vocabulary, without):
 
     compiled = same(run, without=without)
     assert compiled.captures == 2  # None first
+
+
+def test_parts_of_the_gates_gradient_are_put_together_once():
+    """Of a GRU's three gates W_s has two: its gradient's δ is a slice of the one for W_x."""
+    rnn = nn.GRU(4, 5)
+
+    def step(x):
+        loss = rnn(x).y.sum()
+        loss.backward()
+        return loss
+
+    compiled = tg.compile(step)
+    compiled(np.ones((2, 8, 4)))
+    assert re.search(r"nested_parts +1 places", compiled.explain())
+
+
+def test_float64_inputs_beside_float32_weights_are_rolled():
+    rnn = nn.LSTM(4, 5)
+    compiled = tg.compile(lambda x: rnn(x).y.sum())
+    assert compiled(np.ones((2, 8, 4))).dtype == "float64"
+    assert "not rolled" not in compiled.explain()
+
+
+def test_a_product_of_what_is_put_together_is_split():
+    """[x_t s] W: the part of x_t for all steps at once, and folded into an embedding."""
+    embedding, rnn = nn.Embedding(3, FEATURES), nn.RNN(CELLS["own"]())
+    compiled = tg.compile(lambda ids: rnn(embedding(ids)).y.sum())
+    compiled(np.array([[0, 1, 2, 1, 0, 2]]))
+    assert re.search(r"split_products +2 places", compiled.explain())
+    assert re.search(r"fold_embedding +2 places", compiled.explain())
+
+
+def test_what_folds_into_the_table_of_an_embedding():
+    """The product with the input weights, the bias, and the sums over time for their gradients."""
+    embedding, rnn, readout = nn.Embedding(3, 4), nn.LSTM(4, 5), nn.Linear(5, 3)
+    parameters = [*embedding.parameters(), *rnn.parameters(), *readout.parameters()]
+    optimizer = tg.optim.SGD(parameters, 0.1)
+
+    def step(ids):
+        loss = F.cross_entropy(readout(rnn(embedding(ids)).y), ids)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = tg.compile(step)
+    compiled(np.array([[0, 1, 2, 1, 0, 2]]))
+    assert re.search(r"fold_embedding +2 places", compiled.explain())
+    assert re.search(r"fold_bias +2 places", compiled.explain())
 
 
 LOSSES = {

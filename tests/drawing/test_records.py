@@ -148,6 +148,14 @@ def test_gate_level_writes_the_formula():
     assert texts(diagram, "affine") == ["x₁ Wₓ + h₀ Wₕ + b"]
 
 
+def test_gate_level_keeps_the_steps_of_a_linear_network_apart():
+    """Its states are sums of products, too."""
+    layer = nn.RNN(nn.ElmanCell(2, 3, activation="linear", bias=False))
+    diagram = diagram_of(layer(tg.tensor(np.ones((1, 2, 2)), name="x")).y.sum(), level="gate")
+    assert texts(diagram, "affine") == ["x₁ Wₓ + s₀ Wₛ", "x₂ Wₓ + s₁ Wₛ"]
+    assert diagram.title == "Elman (linear) · gate level · T = 2"
+
+
 def test_layer_level_has_no_time():
     diagram = diagram_of(NETWORKS["language_model"](), level="layer")
     assert not diagram.steps

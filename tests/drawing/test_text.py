@@ -53,6 +53,8 @@ def test_subscripts():
     assert pretty("layer_norm_x") == "layer_norm_x"
     assert subscript(120) == "₁₂₀"
     assert at_step("c", 3) == "c₃"
+    assert at_step("W_x", 3) == "Wₓ₃"
+    assert at_step("x_1", 3) == "x₁,₃"  # x₁₃ is step 13
 
 
 def test_shapes_and_values():

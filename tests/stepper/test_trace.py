@@ -168,6 +168,11 @@ def test_names_differ():
     assert {"h₂", "h₂⁽²⁾", "h₂⁽³⁾", "h₂⁽⁴⁾", "L"} <= set(names)
 
 
+def test_weights_that_are_drawn_as_one_keep_their_names():
+    steps = list(tg.step_through(example_loss("elman", 2), level="cell"))
+    assert {term.to for step in steps for term in step.terms if term.weight} == {"Wₓ", "Wₛ", "b"}
+
+
 def test_large_arrays_are_shortened_and_totals_are_not():
     weight = nn.Parameter(np.arange(600.0).reshape(20, 30), name="W")
     loss = (tg.tensor(np.ones((2, 20))) @ weight).sum()

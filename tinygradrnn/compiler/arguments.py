@@ -13,7 +13,7 @@ import numpy as np
 from tinygradrnn.compiler.capture import CaptureError
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.recording import Array, Leaf
-from tinygradrnn.tensors import Tensor, as_tensor
+from tinygradrnn.tensors import Tensor, placed
 from tinygradrnn.trees import like, template_of, tensors_of
 
 Signature = tuple[Any, ...]
@@ -46,11 +46,11 @@ def signature(value: Any, given: Given) -> Signature:
                 )
             given.leaves[len(given.arrays)] = node
         given.arrays.append(node.value)
-        return ("array", value.shape, value.dtype.str, type(node.value), node.requires_grad)
+        return ("array", value.shape, value.dtype, type(node.value), node.requires_grad)
     if hasattr(value, "dtype") and hasattr(value, "shape"):
-        array = as_tensor(value).node.value
+        array = placed(value)
         given.arrays.append(array)
-        return ("array", array.shape, array.dtype.str, type(array), False)
+        return ("array", array.shape, array.dtype, type(array), False)
     if isinstance(value, tuple | list):
         return (type(value), *[signature(part, given) for part in value])
     if isinstance(value, dict):

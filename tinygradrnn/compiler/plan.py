@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.fused import joined
-from tinygradrnn.compiler.lowering import Lowering
+from tinygradrnn.compiler.lowering import Call, Lowering
 from tinygradrnn.compiler.values import Rolled
 from tinygradrnn.plugins import Backend
 from tinygradrnn.recording import Array, Leaf
@@ -34,6 +35,8 @@ class Plan:
         if fast:
             self.calls, starts, self.keep = joined(self.low.calls, self.low.turns)
             self.sections = [(region, starts[first]) for region, first in self.sections]
+        if backend.xp is np:
+            self.calls = [direct(*call) for call in self.calls]
         self.outputs = [self.low.operand(use) for use in rolled.outputs]
 
     def run(self, arguments: list[Array]) -> list[Array]:
@@ -61,6 +64,18 @@ class Plan:
         for assign in self.program.assigns:
             assign.store(assign.leaf.value)
         return [output.copy() for output in self.outputs]
+
+
+def direct(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Call:
+    """A method in place of a function of NumPy's that first looks who should carry it out."""
+    first, *rest = arguments
+    if function is np.dot:
+        return first.dot, tuple(rest)
+    if function is np.take:
+        return first.take, tuple(rest)
+    if function is np.copyto and len(rest) == 1:
+        return first.__setitem__, (..., *rest)
+    return function, arguments
 
 
 def own(array: Array, value: Any, rolled: Rolled, backend: Backend) -> Array:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygradrnn.compiler.capture import Check, reachable
 from tinygradrnn.recording import Array, Leaf, Node
 
 Read = Callable[[Sequence[Array]], Array]
+UNSIGNED = {np.dtype(f"i{size}"): np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 class Ranged:
@@ -28,8 +31,8 @@ class Ranged:
     def require(self, arrays: Sequence[Array]) -> None:
         """Raise what the function would raise for integers that are out of range."""
         values = self.read(arrays)
-        if self.low == 0 and values.dtype.kind == "i" and values.flags.c_contiguous:
-            within = values.view(values.dtype.str.replace("i", "u"))  # negative ones become huge
+        if self.low == 0 and values.dtype in UNSIGNED and values.flags.c_contiguous:
+            within = values.view(UNSIGNED[values.dtype])  # negative ones become huge
             if not values.size or within.max() <= self.high:
                 return
         if not values.size:

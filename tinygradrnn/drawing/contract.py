@@ -199,25 +199,26 @@ def _join_gates(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None
 
 
 def _join_affine(reading: Reading, nodes: Sequence[Node], joined: _Union) -> None:
-    """Products with weights, and their sums."""
+    """Products with weights, and their sums, each of its own time step."""
     affine: set[Node] = set()
     for node in nodes:
         if node.cell is None or len(node.scope) > len(node.cell):
             continue
+        step = reading.step.get(node)
+        before = [s for s in node.inputs if s in affine and reading.step.get(s) == step]
         if node.op == "matmul":
             weighted = any(source.op == "parameter" for source in node.inputs)
         else:
             weighted = node.op == "add" and all(
                 source.op == "parameter"
-                or (source in affine and len(reading.readers[source]) == 1)
+                or (source in before and len(reading.readers[source]) == 1)
                 or is_frozen(source)
                 for source in node.inputs
             )
         if weighted:
             affine.add(node)
-            for source in node.inputs:
-                if source in affine:
-                    joined.join(source, node, "affine")
+            for source in before:
+                joined.join(source, node, "affine")
             joined.what.setdefault(joined.find(node), "affine")
 
 

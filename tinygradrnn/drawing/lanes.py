@@ -47,8 +47,10 @@ def _draw_into_step(stage: Stage, wire: Wire, state: int, step: Step) -> None:
     entering = len(stage.scene.lines)
     stamp.draw(placed.nets[net])
     begins = origin.points[-1][0]
-    narrow = abs(border - begins) < NARROW  # it leaves a rail here: its number stands before
-    middle = begins - NARROW / 2 if narrow else (begins + border) / 2
+    labels = stage.label_x[n] - stage.label_width[n] / 2
+    free = labels if begins + NARROW <= labels < border else border  # clear of a phase's rail boxes
+    narrow = abs(free - begins) < NARROW  # it leaves a rail here: its number stands before
+    middle = begins - NARROW / 2 if narrow else (begins + free) / 2
     stage.number_lane(state, wire.term, middle, height + y, entering)
 
 

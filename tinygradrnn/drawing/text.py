@@ -10,6 +10,7 @@ from typing import Any
 SUBSCRIPTS = dict(
     zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True)
 )
+INDICES = tuple(SUBSCRIPTS[digit] for digit in "0123456789")
 
 # Widths of the characters from space to ~ in DejaVu Sans, in hundredths of the font size. It is the
 # widest of the usual sans-serif fonts, so that a text fits in whichever one is found.
@@ -44,9 +45,10 @@ def pretty(name: str) -> str:
 
 
 def at_step(name: str, step: int | str) -> str:
-    """A name with its time step: c₃; W_y₃ would read badly, so a second index has a comma."""
+    """A name with its time step: c₃; after a number with a comma, x₁,₃, for x₁₃ is another one."""
     shown = pretty(name)
-    return shown + subscript(step)
+    comma = "," if shown.endswith(INDICES) else ""
+    return f"{shown}{comma}{subscript(step)}"
 
 
 def number(value: float | None) -> str:

@@ -19,7 +19,7 @@ from tinygradrnn.nn.lengths import Lengths, checked_lengths, chosen, last_of, wi
 from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import cell_scope, timestep
-from tinygradrnn.tensors import Tensor, as_tensor
+from tinygradrnn.tensors import Tensor, as_tensor, tensor
 
 DROPPED = "x × mask"  # what pictures call an input that was masked before it was read
 
@@ -124,11 +124,11 @@ class RNN(Module):
         """
         x = as_tensor(x)
         check_input(self.cell, x, ("B", "T", "F"))
-        batch, steps = x.shape[:2]
+        steps = x.shape[1]
         valid = checked_lengths(lengths, x)
         x = without_padding(x, valid)
         backwards = self.reverse != reverse
-        state = self._start(state, batch)
+        state = self._start(state, x)
         ys: list[Any] = [None] * steps
         order = range(steps - 1, -1, -1) if backwards else range(steps)
         variant = getattr(self.cell, "variant", "")
@@ -160,7 +160,8 @@ class RNN(Module):
             name_nodes(new)
         return new, y
 
-    def _start(self, state: State, batch: int) -> State:
+    def _start(self, state: State, x: Tensor) -> State:
+        batch = x.shape[0]
         if state is None and self.initial:
             learned = iter(self.initial)
             return map_state(
@@ -172,6 +173,8 @@ class RNN(Module):
                 self.cell.initial_state(batch),
             )
         start = checked_state(self.cell, state, batch)
+        if state is None:  # of the dtype that all later states have
+            start = map_state(lambda zero: widened(zero, x.dtype), start)
         name_nodes(start)
         return start
 
@@ -209,3 +212,10 @@ def with_hidden(state: State, value: Tensor) -> State:
 def _hidden_position(state: tuple[Any, ...]) -> int:
     fields = getattr(state, "_fields", ())
     return fields.index("h") if "h" in fields else 0
+
+
+def widened(start: Tensor, dtype: Any) -> Tensor:
+    """An initial state in float64 where the inputs are, though the weights are float32."""
+    known = start.dtype
+    wider = known.kind == "f" and dtype.kind == "f" and dtype.itemsize > known.itemsize
+    return tensor(start, dtype=dtype) if wider and not start.requires_grad else start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ def names(
     found: dict[Node, str] = {}
     taken: dict[str, int] = {}
     count = 0
+    held = Counter(diagram.shows[k].box for node, k in at.items() if node.is_leaf)
     for node in graph.nodes:
         k = at.get(node)
         if k is None:
@@ -47,7 +49,7 @@ def names(
         shown = diagram.shows[k]
         box = diagram.boxes[shown.box]
         name = name_of(node, node.timestep)
-        if node.is_leaf and len(shown.orders) == 1:
+        if node.is_leaf and len(shown.orders) == 1 and held[shown.box] == 1:
             name = box.text[0].removesuffix(" = 0")
         elif node in parameters:  # one of several in a box
             name = pretty(clean(parameters[node], LONGEST))

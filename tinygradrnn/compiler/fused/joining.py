@@ -16,6 +16,7 @@ from tinygradrnn.compiler.memory import address
 
 MOST = 8192  # multiplications of a product that a kernel does itself
 FEWEST = 2  # calls that are worth a kernel
+LONGEST = 32  # calls in a kernel: what is not rolled can be of hundreds, and compile for a minute
 TURNS = 4  # turns of a loop that are worth looking at as a loop
 
 
@@ -84,8 +85,10 @@ class Joiner:
 
     def operations(self, first: int, last: int) -> list[Operation]:
         """A run that a kernel is to do; empty if none is."""
+        if not FEWEST <= last - first <= LONGEST:
+            return []
         found = [o for o in self.read[first:last] if o is not None]
-        return found if len(found) == last - first >= FEWEST else []
+        return found if len(found) == last - first else []
 
     def leave(self, first: int, last: int) -> None:
         """Calls that stay as they are."""

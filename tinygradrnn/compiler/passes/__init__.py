@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tinygradrnn.compiler.passes.biases import fold_bias
 from tinygradrnn.compiler.passes.embedding import fold_embedding
+from tinygradrnn.compiler.passes.parts import nested_parts
+from tinygradrnn.compiler.passes.products import split_products
 from tinygradrnn.compiler.passes.regroup import factor, regroup
 from tinygradrnn.compiler.passes.simplify import (
     aliases,
@@ -24,9 +27,12 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     sums_of_scattered,
     constants,
     common,
+    split_products,
     fold_embedding,
     factor,
     regroup,
+    nested_parts,
+    fold_bias,
 )
 
 

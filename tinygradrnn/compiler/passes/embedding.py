@@ -117,7 +117,10 @@ def _fold_sum(
     small = _scattered(gradient, ids, lookup, step.settings["axis"], made)
     folded = Value("op", product.shape, product.dtype, None, contract)
     folded.inputs = [weight, Use(small)]
-    total.terms = [Term(Use(folded)) if term.use.value is product else term for term in total.terms]
+    total.terms = [
+        term._replace(use=Use(folded)) if term.use.value is product else term
+        for term in total.terms
+    ]
 
 
 def _fold_gradient(
@@ -133,7 +136,7 @@ def _fold_gradient(
     terms: list[Term] = []
     for term in value.terms:
         source = term.use.value
-        inner = source.terms if source.kind == "sum" and len(readers[id(source)]) == 1 else []
+        inner = _flattened(source, readers)
         fits = term.where == ROWS and term.arrays == (ids,) and bool(inner)
         if not fits or not all(_is_product(t, lookup) for t in inner):
             terms.append(term)
@@ -147,6 +150,25 @@ def _fold_gradient(
             back.inputs = [Use(small), other]
             terms.append(Term(Use(back)))
     value.terms = terms
+
+
+def _flattened(source: Value, readers: dict[int, list[tuple[Value, Use]]]) -> list[Term]:
+    """The terms of a sum that nothing else reads, those of a sum of steps in their place."""
+    if source.kind != "sum" or len(readers[id(source)]) != 1:
+        return []
+    found: list[Term] = []
+    for term in source.terms:
+        inner = term.use.value
+        alone = len(readers[id(inner)]) == 1 and inner.span is not None
+        ends = inner.before is not None or inner.after is not None
+        plain = all(t == Term(Use(t.use.value, 0)) for t in inner.terms)
+        if inner.kind == "sum" and alone and plain and not ends and term.use.span == inner.span:
+            found += [
+                term._replace(use=t.use._replace(shift=None, span=inner.span)) for t in inner.terms
+            ]
+        else:
+            found.append(term)
+    return found
 
 
 def _is_product(term: Term, lookup: Value) -> bool:
