@@ -201,7 +201,7 @@ for name, (calls, time) in results.items():
 assert results["without all of them"][0] > results["all passes"][0]
 
 # %%
-figure = Figure(figsize=(10, 3.6), layout="constrained")
+figure = Figure(figsize=(10, 4.2), layout="constrained")
 panels = ("calls for one update", " {:,.0f}"), ("milliseconds for one update", " {:.2f}")
 colours = ["#1b2133", *["#0072b2"] * len(passes), "#8a93a8"]
 for column, axes in enumerate(figure.subplots(1, 2, sharey=True)):
