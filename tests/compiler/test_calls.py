@@ -455,3 +455,10 @@ def test_averages_of_weights():
         return [wrapped(*given) for given in zip(X, TARGET, strict=True)], average
 
     assert same(run).captures == 1
+
+
+def test_a_picture_calls_the_arguments_as_the_function_does():
+    step = tg.compile(lambda features, pair: (features * pair[0] + pair[1]).sum())
+    step(np.ones((2, 3)), pair=(np.ones(3), np.ones((2, 3))))
+    labels = step.draw().dot
+    assert "features" in labels and labels.count("pair") >= 2

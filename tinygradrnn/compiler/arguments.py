@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from inspect import signature as parameters_of
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from tinygradrnn.compiler.capture import CaptureError
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.recording import Array, Leaf
 from tinygradrnn.tensors import Tensor, placed
-from tinygradrnn.trees import like, template_of
+from tinygradrnn.trees import like, template_of, tensors_of
 
 Signature = tuple[Any, ...]
 RETURNED = (Tensor, type(None), bool, int, float, str, np.generic)
@@ -77,6 +79,17 @@ def opened(value: Any, leaves: Iterator[Leaf]) -> Any:
     if isinstance(value, tuple | list):
         return like(value, [opened(part, leaves) for part in value])
     return value
+
+
+def name_arguments(
+    function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Call the leaves among the arguments as the function does, for pictures."""
+    with suppress(TypeError, ValueError):  # no signature, or one that they do not fit
+        for name, value in parameters_of(function).bind(*arguments, **options).arguments.items():
+            for tensor in tensors_of(value):
+                if not isinstance(tensor, Parameter):
+                    tensor.node.name = name
 
 
 def result_template(result: Any, tensors: list[Tensor]) -> Any:

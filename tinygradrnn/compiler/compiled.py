@@ -14,7 +14,14 @@ import numpy as np
 
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.collector import without_collector
-from tinygradrnn.compiler.arguments import Given, Signature, opened, result_template, signature
+from tinygradrnn.compiler.arguments import (
+    Given,
+    Signature,
+    name_arguments,
+    opened,
+    result_template,
+    signature,
+)
 from tinygradrnn.compiler.capture import (
     Capture,
     CaptureError,
@@ -163,6 +170,7 @@ class Compiled:
         """Run the function: what it does, what it returned, and the tensors in that."""
         leaves = [Leaf(array, k in given.leaves) for k, array in enumerate(given.arrays)]
         inside = opened((arguments, options), iter(leaves))
+        name_arguments(self.function, *inside)
         tensors: list[Tensor] = []
         with capturing(leaves) as capture:
             result = self.function(*inside[0], **inside[1])
