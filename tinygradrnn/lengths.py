@@ -41,37 +41,41 @@ def checked_lengths(lengths: Any, x: Tensor, name: str = "lengths") -> Lengths |
     """The lengths for x (B, T, …), None if all are T; or an error that says what is wrong."""
     if lengths is None or isinstance(lengths, Lengths):
         return lengths
-    batch, steps = x.shape[:2]
-
-    def wrong(low: int, high: int) -> str:
-        return (
+    steps = x.shape[1]
+    tensor, values = checked_counts(
+        name,
+        lengths,
+        x,
+        1,
+        steps,
+        lambda low, high: (
             f"{name} must be from 1 to T = {steps}, got {low if low < 1 else high} (a sequence "
             "without steps has no last output; leave it out of the batch)"
-        )
-
-    tensor, values = checked_counts(name, lengths, batch, 1, steps, wrong)
+        ),
+    )
     if state.capture is not None:
-        return Lengths(beside(tensor, x), None)
+        return Lengths(tensor, None)
     if (values == steps).all():
         return None
-    return Lengths(Tensor(Leaf(backend_of(x.node.value).asarray(values))), values)
+    return Lengths(tensor.astype("int64"), values)
 
 
 def checked_counts(
-    name: str, counts: Any, batch: int, low: int, high: int, wrong: Callable[[int, int], str]
+    name: str, counts: Any, x: Tensor, low: int, high: int, wrong: Callable[[int, int], str]
 ) -> tuple[Tensor, np.ndarray[Any, Any]]:
-    """One integer in low…high for each sequence of a batch, as a tensor and on the host.
+    """One integer in low…high for each sequence of x, beside x and on the host.
 
-    What is on the host stays there. ``wrong`` words the error for the least and the largest.
+    ``wrong`` words the error for the least and the largest.
     """
     if not hasattr(counts, "dtype"):
         counts = np.asarray(counts)
     tensor = counts if isinstance(counts, Tensor) else Tensor(Leaf(to_array(counts)))
     if tensor.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {tensor.dtype}")
-    if tensor.shape != (batch,):
+    if tensor.shape != x.shape[:1]:
         raise ValueError(
-            f"{name} must be one number for each of the {batch} sequences, got shape {tensor.shape}"
+            f"{name} must be one number for each of the {x.shape[0]} sequences, got shape "
+            f"{tensor.shape}"
         )
     array = tensor.node.value
     values = np.asarray(backend_of(array).to_numpy(array), np.int64)
@@ -79,7 +83,7 @@ def checked_counts(
         raise ValueError(wrong(int(values.min()), int(values.max())))
     if state.capture is not None:
         state.capture.check(tensor.node, low, high, lambda *found: ValueError(wrong(*found)))
-    return tensor, values
+    return beside(tensor, x), values
 
 
 def beside(tensor: Tensor, other: Tensor) -> Tensor:

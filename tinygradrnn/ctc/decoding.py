@@ -99,10 +99,9 @@ def _on_host(
     scores = checked_scores(function, log_probs)
     blank = checked_blank(function, blank, scores.shape[-1])
     lengths = checked_lengths(input_lengths, scores, "input_lengths")
-    values = None if lengths is None else lengths.values
     array = to_array(scores)
     rows = backend_of(array).to_numpy(array)
-    counts = [scores.shape[1]] * len(rows) if values is None else values.tolist()
+    counts = [scores.shape[1]] * len(rows) if lengths is None else lengths.tensor.numpy().tolist()
     frames = [row[:n] for row, n in zip(rows, counts, strict=True)]
     if any(np.isnan(row).any() for row in frames):
         raise ValueError(f"{function}: log_probs hold NaN")

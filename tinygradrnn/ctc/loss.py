@@ -146,7 +146,7 @@ def _checked_targets(
     counts, _ = checked_counts(
         "target_lengths",
         target_lengths,
-        batch,
+        targets,
         0,
         longest,
         lambda low, high: (
@@ -154,7 +154,7 @@ def _checked_targets(
             f"{low if low < 0 else high}"
         ),
     )
-    targets, counts = targets.astype("int64"), beside(counts, targets).astype("int64")
+    targets, counts = targets.astype("int64"), counts.astype("int64")
     ops.check_within(
         within(targets, counts, otherwise=blank),
         0,
