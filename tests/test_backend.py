@@ -188,6 +188,21 @@ def test_origin_names_file_and_line(other):
         assert active_origin() == f"backend_scope() at {__file__}:{line}"
 
 
+def test_origin_is_a_line_of_the_users_program():
+    """Not one of this package, which may lie in between."""
+    code = """import tinygradrnn as tg
+x = tg.tensor([1.0])
+try: x.to('cuda')
+except tg.UnknownBackendError as error: print(str(error).partition(').')[0])
+try: tg.nn.Linear(1, 1).to('cuda')
+except tg.UnknownBackendError as error: print(str(error).partition(').')[0])
+"""
+    assert run_python(code).splitlines() == [
+        "'cuda' is not a backend (from Tensor.to() at <string>:3",
+        "'cuda' is not a backend (from Module.to() at <string>:5",
+    ]
+
+
 def test_threads():
     """A new thread sees what use_backend chose; a scope is the affair of its own thread."""
     code = f"""

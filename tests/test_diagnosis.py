@@ -148,11 +148,12 @@ def test_situations_with_cupy(machine, name):
         assert available_backends()["cupy"] == (True, "CuPy 14.2.0, 1 visible GPU")
     else:
         assert available_backends()["cupy"] == (False, message)
+    line = sys._getframe().f_lineno + 2
     with pytest.raises(BackendUnavailableError) as caught:
         load_backend("cupy", "the tests")
     assert str(caught.value) == (
-        f"The cupy backend was asked for (the tests) but {message} To run on the CPU: "
-        'write "numpy" there (tinygradrnn.use_backend("numpy") is for the whole process).'
+        f"The cupy backend was asked for (the tests at {__file__}:{line}) but {message} To run on "
+        'the CPU: write "numpy" there (tinygradrnn.use_backend("numpy") is for the whole process).'
     )
 
 

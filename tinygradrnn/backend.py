@@ -55,6 +55,7 @@ __all__ = [
     "common_backend",
     "get_backend",
     "load_backend",
+    "scope_from",
     "use_backend",
 ]
 
@@ -221,6 +222,11 @@ def backend_scope(backend: str | Backend) -> AbstractContextManager[Backend]:
     return _entered(_choose(backend, _called("backend_scope", backend)))
 
 
+def scope_from(backend: str | Backend, origin: str) -> AbstractContextManager[Backend]:
+    """`backend_scope` for a name that was given elsewhere, such as ``"--backend"``."""
+    return _entered(_choose(backend, _given(origin)))
+
+
 def load_backend(backend: str | Backend, origin: str) -> Backend:
     """Return a backend, without making it the active one.
 
@@ -231,7 +237,7 @@ def load_backend(backend: str | Backend, origin: str) -> Backend:
     origin : str
         Where the name was given, for the messages, such as ``"Tensor.to()"``.
     """
-    return _choose(backend, Origin(origin, origin, ELSEWHERE)).backend
+    return _choose(backend, _given(origin)).backend
 
 
 def available_backends() -> dict[str, tuple[bool, str]]:
@@ -312,10 +318,21 @@ def _line(frame: FrameType) -> str:
 
 
 def _called(function: str, backend: str | Backend) -> Origin:
-    """Describe a call of a function of this module by the file and line of its caller."""
-    at = f"at {_line(sys._getframe(2))}"
+    """Describe a call of a function of this module, with the line of the user's program."""
+    at = _at_user_line()
     way_back = 'write use_backend("numpy") there' if function == "use_backend" else ELSEWHERE
-    return Origin(f"{function}() {at}", f"{function}({backend!r}) {at}", way_back)
+    return Origin(f"{function}(){at}", f"{function}({backend!r}){at}", way_back)
+
+
+def _given(origin: str) -> Origin:
+    """Describe another place where a backend was named, with the line of the user's program."""
+    place = f"{origin}{_at_user_line()}"
+    return Origin(place, place, ELSEWHERE)
+
+
+def _at_user_line() -> str:
+    frame, _ = _user_frame()
+    return f" at {_line(frame)}" if frame else ""
 
 
 @contextmanager
