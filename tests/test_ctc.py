@@ -317,7 +317,9 @@ def test_the_recursion_is_recorded_step_by_step():
     states = [node for node in graph.nodes if node.name == "α"]
     assert [node.timestep for node in states] == [1, 2, 3]
     assert {node.scope for node in states} == {("CTC",)}
-    assert "state α" in tg.draw(loss_of(x, [(1,), (2, 1)]), level="cell").svg()
+    loss = loss_of(x.astype("float32"), [(1,), (2, 1)])
+    assert "state α" in tg.draw(loss, level="cell", values=True, gradients=True).svg()
+    assert any("α₂" in step.text for step in tg.step_through(loss))
 
 
 def test_debug_finds_the_sequence_without_an_alignment():

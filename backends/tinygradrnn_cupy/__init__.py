@@ -49,6 +49,9 @@ class CuPyBackend:
         except Exception as error:
             raise _unavailable(diagnose(self.xp, error)) from error
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.device}>"
+
     @property
     def device(self) -> str:
         runtime = self.xp.cuda.runtime

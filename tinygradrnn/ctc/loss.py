@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygradrnn import ops
@@ -77,17 +75,16 @@ def ctc_loss(
     blank = checked_blank("ctc_loss", blank, symbols)
     lengths = checked_lengths(input_lengths, scores, "input_lengths")
     labels, counts = _checked_targets(targets, target_lengths, batch, symbols, blank)
-    dtype = scores.dtype
     with cell_scope("CTC", equations=EQUATIONS):
-        leap = _named("leap", leaps(labels, blank=blank, dtype=dtype), scores)
-        end = _named("end", ends(labels, counts, dtype=dtype), scores)
+        leap = _named("leap", _leaps(labels, blank).astype(scores.dtype), scores)
+        end = _named("end", _ends(labels, counts).astype(scores.dtype), scores)
         labels = _named("labels", labels, scores)
         scores = without_padding(scores, lengths)
         wall, alpha = _start(scores, labels.shape[1])
         alphas = []
         for t in range(steps):
             with timestep(t + 1):
-                alpha = _forward(alpha, wall, leap, emit(scores[:, t], labels))
+                alpha = _forward(alpha, wall, leap, ops.gather(scores[:, t], labels))
             alphas.append(alpha)
         if lengths is not None:
             alpha = last_of(ops.stack(*alphas, axis=1), lengths)
@@ -95,7 +92,7 @@ def ctc_loss(
         none = _named("none fits", likelihood <= IMPOSSIBLE / 2, scores)
         losses = ops.where(none, np.inf, -likelihood)
     if reduction == "mean":
-        losses = losses / _named("lengths", ops.maximum(counts, 1).astype(dtype), scores)
+        losses = losses / _named("lengths", ops.maximum(counts, 1).astype(scores.dtype), scores)
     return reduced(losses, None, reduction)
 
 
@@ -156,7 +153,7 @@ def _checked_targets(
     )
     targets, counts = targets.astype("int64"), counts.astype("int64")
     ops.check_within(
-        within(targets, counts, otherwise=blank),
+        _within(targets, counts, blank),
         0,
         symbols - 1,
         lambda low, high: (
@@ -165,7 +162,7 @@ def _checked_targets(
         ),
     )
     ops.check_within(
-        within(targets == blank, counts, otherwise=False),
+        _within(targets == blank, counts, False),
         0,
         0,
         lambda *found: (
@@ -173,7 +170,7 @@ def _checked_targets(
             "the true labels other numbers, or choose blank=…"
         ),
     )
-    return with_blanks(targets, counts, blank=blank), counts
+    return _with_blanks(targets, counts, blank), counts
 
 
 def _rows(targets: TensorLike) -> Array:
@@ -187,61 +184,36 @@ def _rows(targets: TensorLike) -> Array:
     return array if array.size else array.astype("int64")
 
 
-# ------------------------------------------------------------------------------- operations
+# ------------------------------------------------------- what follows from the targets alone
 
 
-def _emit(xp: Any, log_p: Array, labels: Array) -> Array:
-    return xp.take_along_axis(log_p, labels, axis=1)
+def _within(x: Tensor, counts: Tensor, otherwise: float) -> Tensor:
+    """``x`` (B, S) within the lengths of the targets."""
+    return ops.where(_numbers(x) < counts[:, None], x, otherwise)
 
 
-def _collect(xp: Any, g: Array, labels: Array, symbols: int) -> Array:
-    total = xp.zeros((len(labels), symbols), g.dtype)
-    backend_of(total).scatter_add(total, (xp.arange(len(labels))[:, None], labels), g)
-    return total
+def _with_blanks(targets: Tensor, counts: Tensor, blank: int) -> Tensor:
+    """Blank, target 1, blank, target 2, …, blank: (B, 2S + 1)."""
+    batch, longest = targets.shape
+    targets = _within(targets, counts, blank)
+    blanks = targets * 0 + blank
+    pairs = ops.stack(blanks, targets, axis=2).reshape(batch, 2 * longest)
+    return ops.concatenate(pairs, (counts * 0 + blank)[:, None], axis=1)
 
 
-emit: ops.Op = ops.Op(
-    "emit",
-    _emit,
-    lambda g, y, log_p, labels: collect(g, labels, symbols=log_p.shape[1]),
-    None,
-    label="x[:, l]",
-)
-collect: ops.Op = ops.Op(
-    "collect",
-    _collect,
-    lambda g, y, x, labels, symbols: emit(g, labels),
-    None,
-    label="to symbols",
-)
+def _leaps(labels: Tensor, blank: int) -> Tensor:
+    """0 where a label may follow the one before it without a blank between, else impossible."""
+    first = labels[:, :1]
+    before = ops.concatenate(first, first, labels, axis=1)[:, :-2]
+    return ops.where((labels != blank) * (labels != before), 0.0, IMPOSSIBLE)
 
 
-# What follows from the targets alone.
+def _ends(labels: Tensor, counts: Tensor) -> Tensor:
+    """0 where an alignment may end, at the last target or the blank behind it, else impossible."""
+    behind = (counts * 2)[:, None] - _numbers(labels)
+    return ops.where((behind == 0) + (behind == 1), 0.0, IMPOSSIBLE)
 
 
-def _within(xp: Any, x: Array, counts: Array, otherwise: Any) -> Array:
-    return xp.where(xp.arange(x.shape[1]) < counts[:, None], x, otherwise)
-
-
-def _with_blanks(xp: Any, targets: Array, counts: Array, blank: int) -> Array:
-    labels = xp.full((targets.shape[0], 2 * targets.shape[1] + 1), blank, "int64")
-    labels[:, 1::2] = _within(xp, targets, counts, blank)
-    return labels
-
-
-def _leaps(xp: Any, labels: Array, blank: int, dtype: Any) -> Array:
-    leaps = xp.full(labels.shape, IMPOSSIBLE, dtype)
-    allowed = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
-    leaps[:, 2:] = xp.where(allowed, 0, IMPOSSIBLE)
-    return leaps
-
-
-def _ends(xp: Any, labels: Array, counts: Array, dtype: Any) -> Array:
-    behind = 2 * counts[:, None] - xp.arange(labels.shape[1])
-    return xp.where((behind == 0) | (behind == 1), 0, IMPOSSIBLE).astype(dtype)
-
-
-within = ops.Op("within", _within, label="within length")
-with_blanks = ops.Op("labels", _with_blanks, label="blanks between")
-leaps = ops.Op("leap", _leaps, label="over a blank")
-ends = ops.Op("end", _ends, label="at the end")
+def _numbers(x: Tensor) -> Tensor:
+    """0, 1, … for the columns of x."""
+    return Tensor(Leaf(backend_of(x.node.value).xp.arange(x.shape[1])))
