@@ -27,6 +27,9 @@ from tinygradrnn.backend import (
 )
 
 WITHOUT_CUPY = "import sys; sys.modules['cupy'] = None\n"
+AT_FIRST_USE = "at first use, <string>:1"
+UNSET = f"the default: TINYGRADRNN_BACKEND was not set {AT_FIRST_USE}"
+VARIABLE = f"TINYGRADRNN_BACKEND in the environment, read {AT_FIRST_USE}"
 NAME = "from tinygradrnn.backend import *; print(get_backend().name, '|', active_origin())"
 
 
@@ -48,6 +51,14 @@ class Other(type(load_backend("numpy", "the tests"))):
 def other():
     yield Other()
     backend_of_type.pop(OtherArray, None)
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory) -> Path:
+    """A folder in which the package of a third party is installed."""
+    folder = tmp_path_factory.mktemp("mirror")
+    pip_install(ROOT / "tests/plugin_backend", folder)
+    return folder
 
 
 @pytest.fixture
@@ -73,16 +84,16 @@ def register(tmp_path, monkeypatch):
 
 
 def test_default_is_numpy():
-    assert run_python(NAME) == "numpy | the default"
+    assert run_python(NAME) == f"numpy | {UNSET}"
 
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_empty_variable_counts_as_unset(value):
-    assert run_python(NAME, backend=value) == "numpy | the default"
+    assert run_python(NAME, backend=value) == f"numpy | {UNSET}"
 
 
 def test_variable_ignores_case_and_space():
-    assert run_python(NAME, backend=" NumPy ") == "numpy | TINYGRADRNN_BACKEND in the environment"
+    assert run_python(NAME, backend=" NumPy ") == f"numpy | {VARIABLE}"
 
 
 def test_variable_is_read_at_first_use_not_at_import():
@@ -91,9 +102,46 @@ def test_variable_is_read_at_first_use_not_at_import():
     assert "UnknownBackendError: 'nonsense' is not a backend" in said
 
 
-def test_variable_is_read_once():
-    code = "import os; from tinygradrnn.backend import *; get_backend()\n"
-    assert run_python(code + "os.environ['TINYGRADRNN_BACKEND'] = 'nonsense'; " + NAME)
+NOTEBOOK = f"""
+import os, sys, warnings
+sys.path.insert(0, {str(ROOT / "tests")!r})
+warnings.simplefilter("always")
+def cell(number, code):
+    exec(compile(code, f"<cell {{number}}>", "exec"), globals())
+cell(1, "import tinygradrnn as tg, numpy as np; from tinygradrnn.backend import active_origin")
+"""
+
+
+def test_variable_that_is_set_after_the_import_counts(mirror):
+    """In a notebook: after the import, before the first array."""
+    code = """
+cell(2, "os.environ['TINYGRADRNN_BACKEND'] = 'mirror'")
+cell(3, "\\nx = tg.tensor([1.0])")
+print(type(x.data).__name__, '|', active_origin())
+"""
+    said = run_python(NOTEBOOK + code, "-W", "error", path=(mirror,))
+    where = "in the environment, read at first use, <cell 3>:2"
+    assert said == f"MirrorArray | TINYGRADRNN_BACKEND {where}"
+
+
+def test_variable_that_is_set_too_late_is_told_once(mirror):
+    code = """
+sys.stderr = sys.stdout
+cell(2, "x = tg.tensor([1.0])")
+cell(3, "os.environ['TINYGRADRNN_BACKEND'] = 'mirror'")
+cell(4, "x = tg.nn.Linear(2, 2)")
+cell(5, "x = tg.tensor([1.0]); y = tg.tensor([1.0])")
+cell(6, "os.environ['TINYGRADRNN_BACKEND'] = 'numpy'; x = tg.tensor([1.0])")
+cell(7, "tg.use_backend('mirror'); os.environ['TINYGRADRNN_BACKEND'] = 'numpy'")
+cell(8, "print(type(tg.tensor([1.0]).data).__name__)")
+"""
+    assert run_python(NOTEBOOK + code, path=(mirror,)).splitlines() == [
+        "<cell 4>:1: RuntimeWarning: TINYGRADRNN_BACKEND is 'mirror' now, but it is read only "
+        "once: the active backend is numpy (from the default: TINYGRADRNN_BACKEND was not set at "
+        "first use, <cell 2>:1). To switch, call tinygradrnn.use_backend('mirror'); what was made "
+        "before stays where it is.",
+        "MirrorArray",
+    ]
 
 
 def test_wrong_variable_is_harmless_where_something_else_decides():
@@ -117,11 +165,11 @@ with backend_scope("numpy"):
 print(now())
 """
     assert run_python(code, backend="numpy").splitlines() == [
-        "numpy from TINYGRADRNN_BACKEND in the environment",
+        "numpy from TINYGRADRNN_BACKEND in the environment, read",
         "other from use_backend()",
-        "numpy from with backend_scope()",
-        "other from with backend_scope()",
-        "numpy from with backend_scope()",
+        "numpy from backend_scope()",
+        "other from backend_scope()",
+        "numpy from backend_scope()",
         "numpy from use_backend()",
     ]
 
@@ -137,7 +185,22 @@ def test_scope_is_left_after_an_error(other):
 def test_origin_names_file_and_line(other):
     line = sys._getframe().f_lineno + 1
     with backend_scope(other):
-        assert active_origin() == f"with backend_scope() at {__file__}:{line}"
+        assert active_origin() == f"backend_scope() at {__file__}:{line}"
+
+
+def test_origin_is_a_line_of_the_users_program():
+    """Not one of this package, which may lie in between."""
+    code = """import tinygradrnn as tg
+x = tg.tensor([1.0])
+try: x.to('cuda')
+except tg.UnknownBackendError as error: print(str(error).partition(').')[0])
+try: tg.nn.Linear(1, 1).to('cuda')
+except tg.UnknownBackendError as error: print(str(error).partition(').')[0])
+"""
+    assert run_python(code).splitlines() == [
+        "'cuda' is not a backend (from Tensor.to() at <string>:3",
+        "'cuda' is not a backend (from Module.to() at <string>:5",
+    ]
 
 
 def test_threads():
@@ -177,26 +240,37 @@ print(len(seen), len(set(map(id, seen))))
 
 def test_auto_without_cupy_says_why_once():
     code = WITHOUT_CUPY + "import logging; logging.basicConfig(stream=sys.stdout, level='INFO')\n"
-    assert run_python(code + NAME + "; get_backend()", backend="auto").splitlines() == [
-        "INFO:tinygradrnn:tinygradrnn: backend numpy (auto: CuPy is not installed)",
-        "numpy | TINYGRADRNN_BACKEND in the environment (auto: CuPy is not installed)",
-    ]
+    logged, chosen = run_python(code + NAME + "; get_backend()", backend="auto").splitlines()
+    start = "INFO:tinygradrnn:tinygradrnn: backend numpy (auto: CuPy is not installed"
+    assert logged.startswith(start)
+    why = logged[logged.index("(auto") :]
+    where = VARIABLE.replace("<string>:1", "<string>:3")
+    assert chosen == f"numpy | {where} {why}"
 
 
 def test_cupy_absent():
-    assert run_python(WITHOUT_CUPY + NAME, backend="cupy", fails=True) == (
+    """What follows depends on the driver of the machine: see test_diagnosis."""
+    said = run_python(WITHOUT_CUPY + NAME, backend="cupy", fails=True)
+    assert said.startswith(
         "tinygradrnn.plugins.BackendUnavailableError: The cupy backend was asked for "
-        "(TINYGRADRNN_BACKEND=cupy in the environment) but CuPy is not installed. Install one, "
-        "matching the \"CUDA Version\" that nvidia-smi shows: pip install 'tinygradrnn[cuda13]' "
-        "(13.x) or 'tinygradrnn[cuda12]' (12.x). To run on the CPU: unset TINYGRADRNN_BACKEND."
+        "(TINYGRADRNN_BACKEND=cupy in the environment, read at first use, <string>:2) but CuPy is "
+        "not installed"
+    )
+    assert said.endswith(
+        'To run on the CPU: unset TINYGRADRNN_BACKEND or call tinygradrnn.use_backend("numpy").'
     )
 
 
 def test_cupy_absent_at_a_call():
-    code = WITHOUT_CUPY + "from tinygradrnn.backend import *; use_backend('cupy')"
-    said = run_python(code, fails=True)
-    assert "asked for (use_backend('cupy') at <string>:2) but CuPy is not installed." in said
-    assert said.endswith("To run on the CPU: use 'numpy' there.")
+    code = WITHOUT_CUPY + "from tinygradrnn.backend import *; "
+    said = run_python(code + "use_backend('cupy')", fails=True)
+    assert "asked for (use_backend('cupy') at <string>:2) but CuPy is not installed" in said
+    assert said.endswith('To run on the CPU: write use_backend("numpy") there.')
+    for call in ("backend_scope('cupy')", "load_backend('cupy', 'Tensor.to()')"):
+        said = run_python(code + call, fails=True)
+        assert said.endswith(
+            'write "numpy" there (tinygradrnn.use_backend("numpy") is for the whole process).'
+        )
 
 
 @pytest.fixture
@@ -218,7 +292,7 @@ def test_auto_does_not_hide_a_broken_cupy(broken_cupy):
     assert said.startswith("RuntimeWarning: The 'auto' backend is numpy, because cupy is broken")
     assert "libcublas.so.13 is gone" in said
     said = run_python(NAME, "-W", "ignore", backend="auto", path=(broken_cupy,))
-    assert said.startswith("numpy | TINYGRADRNN_BACKEND in the environment (auto: cupy is broken")
+    assert said.startswith(f"numpy | {VARIABLE} (auto: cupy is broken")
 
 
 def test_available_backends_reports_a_broken_cupy(broken_cupy):
@@ -233,8 +307,9 @@ def test_available_backends_reports_a_broken_cupy(broken_cupy):
 def test_unknown_name_in_the_environment():
     assert run_python(NAME, backend="cuda", fails=True) == (
         "tinygradrnn.plugins.UnknownBackendError: 'cuda' is not a backend (from "
-        "TINYGRADRNN_BACKEND in the environment). Did you mean 'cupy'? Available names: numpy, "
-        "cupy, auto. Plug-ins found: none (entry-point group 'tinygradrnn.backends')."
+        f"{VARIABLE}). Did you mean 'cupy'? Available names: numpy, cupy, auto. Plug-ins found: "
+        "none (entry-point group 'tinygradrnn.backends'). tinygradrnn.use_backend() takes any of "
+        "them."
     )
 
 
@@ -262,8 +337,7 @@ def test_unknown_name_in_a_call(name, hint):
 # ------------------------------------------------------------------------------------- plug-ins
 
 
-def test_third_party_package(tmp_path):
-    pip_install(ROOT / "tests/plugin_backend", tmp_path)
+def test_third_party_package(mirror):
     code = """
 import tinygradrnn as tg
 x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -275,7 +349,7 @@ print(tg.available_backends()["mirror"])
 try: tg.use_backend("miror")
 except ValueError as error: print(error)
 """
-    said = run_python(code, backend="mirror", path=(tmp_path,)).splitlines()
+    said = run_python(code, backend="mirror", path=(mirror,)).splitlines()
     assert said[0] == "MirrorArray MirrorArray MirrorArray"
     assert said[1] == "[[4.0, 8.0], [6.0, 8.0]] 35.0"
     assert said[2] == "(True, 'always')"
@@ -297,7 +371,7 @@ def test_plug_in_that_fails_to_load_keeps_the_cause(register):
     assert str(caught.value).startswith("The crashing backend was asked for (use_backend('crash")
     assert (
         "but loading it from crashing:Plugged (crashing) failed: ModuleNotFoundError: No module "
-        "named 'no_such_library'. To run on the CPU: use 'numpy' there."
+        "named 'no_such_library'. To run on the CPU: write use_backend(\"numpy\") there."
     ) in str(caught.value)
 
 
@@ -372,11 +446,10 @@ def test_backend_of_loads_the_owner_of_a_type_at_first_sight():
     assert run_python(code) == "0 numpy 1"
 
 
-def test_backend_of_finds_a_plug_in_by_the_type_it_defines(tmp_path):
-    pip_install(ROOT / "tests/plugin_backend", tmp_path)
+def test_backend_of_finds_a_plug_in_by_the_type_it_defines(mirror):
     code = "from tinygradrnn.backend import *; import numpy, mirror_backend\n"
     code += "array = numpy.zeros(2).view(mirror_backend.MirrorArray); print(backend_of(array).name)"
-    assert run_python(code, path=(tmp_path,)) == "mirror"
+    assert run_python(code, path=(mirror,)) == "mirror"
 
 
 @pytest.mark.parametrize("value", [1.0, [1.0], None, threading.Lock()])
@@ -389,10 +462,12 @@ def test_mixed_operands(other):
     with backend_scope(other):
         arrays = [np.zeros(2), np.zeros(2), other.asarray([1.0])]
         assert common_backend("add", arrays[:2]).name == "numpy"
+        line = sys._getframe().f_lineno - 3
         with pytest.raises(MixedBackendError) as caught:
             common_backend("where", arrays)
     assert isinstance(caught.value, TypeError)
     assert str(caught.value) == (
         'where got a numpy array and a other array; call .to("numpy") on the third '
-        "(no implicit copies between devices)."
+        "(no implicit copies between devices). New arrays are made on other (from backend_scope() "
+        f"at {__file__}:{line}); tinygradrnn.use_backend() changes that."
     )

@@ -68,6 +68,7 @@ def test_arrays_go_there_and_back(backend):
 def test_housekeeping(backend):
     backend.synchronize()
     assert backend.device
+    assert repr(backend) == f"<{type(backend).__name__} on {backend.device}>"
     assert all(isinstance(size, int) and size > 0 for size in backend.memory_info().values())
 
 

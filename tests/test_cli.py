@@ -269,12 +269,17 @@ def test_info(command, monkeypatch):
     text = "\n".join(out)
     for words in (tinygradrnn.__version__, "Python 3.", "numpy 2.", "numpy runs", "cupy "):
         assert words in text
-    assert "active backend: numpy, from " in text
+    assert "active backend: numpy on cpu, from " in text
+    assert "to switch: set TINYGRADRNN_BACKEND before the first array is made, or call" in text
+    assert "on the host with any backend: random numbers" in text
     assert "pictures are drawn by " in text
     monkeypatch.setenv("TINYGRADRNN_DOT", "no-such-program")
     assert "pictures are not drawn: TINYGRADRNN_DOT is" in "\n".join(command("info")[1])
     code = "from tinygradrnn.cli import main; raise SystemExit(main(['info']))"
-    assert "active backend: numpy, from the default" in run_python(code)
+    said = run_python(code)
+    assert said.endswith("numpy on cpu, from the default: TINYGRADRNN_BACKEND is not set")
+    said = run_python(code, backend="numpy")
+    assert said.endswith("numpy on cpu, from TINYGRADRNN_BACKEND in the environment")
     line = run_python(code, backend="no-such-backend", fails=True)
     assert "'no-such-backend' is not a backend" in line
 

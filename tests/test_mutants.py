@@ -14,14 +14,15 @@ import numpy as np
 import operation_cases
 import pytest
 import test_autograd
+import test_ctc
 import test_graph
 import test_operations
 import test_tensors
 import tinygradrnn_numpy
 
 import tinygradrnn as tg
-from tinygradrnn import functional as F
-from tinygradrnn import gradients, graph, ledgers, nn, ops, recording, tensors
+from tinygradrnn import ctc, gradients, graph, ledgers, nn, ops, recording, tensors
+from tinygradrnn.reduction import reduced
 
 Patch = pytest.MonkeyPatch
 
@@ -344,8 +345,23 @@ MUTANTS = [
     ),
     Mutant(
         "mask of a loss ignored",
-        rewrite(F._reduced, "mask is not None", "False"),
+        rewrite(reduced, "mask is not None", "False"),
         operation("cross_entropy mean masked"),
+    ),
+    Mutant(
+        "what repeated ids send is not summed",
+        rule(ops.gather, 0, lambda g, y, x, ids: ops.collect(g * 0.5, ids, size=x.shape[-1])),
+        operation("gather (2, 4)"),
+    ),
+    Mutant(
+        "a label may follow its equal without a blank between",
+        rewrite(ctc.loss._leaps, " * (labels != before)", ""),
+        test_ctc.test_target_that_does_not_fit,
+    ),
+    Mutant(
+        "the blank behind the last target is no end",
+        rewrite(ctc.loss._ends, "(behind == 0) + ", ""),
+        test_ctc.test_probabilities_of_all_targets_add_up_to_one,
     ),
 ]
 

@@ -7,6 +7,9 @@ The *active* backend decides only where new arrays are made. Highest precedence 
 2. ``use_backend(name)``, for the whole process, new threads included
 3. the environment variable ``TINYGRADRNN_BACKEND``, read once, at first use
 4. ``numpy``
+
+Whatever the choice, its origin is kept: what was asked, where, and for the variable when it was
+read. One who sets the variable later is told that it has no effect any more.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
@@ -50,10 +55,14 @@ __all__ = [
     "common_backend",
     "get_backend",
     "load_backend",
+    "scope_from",
     "use_backend",
 ]
 
 ENVIRONMENT_VARIABLE = "TINYGRADRNN_BACKEND"
+PACKAGE = f"{Path(__file__).parent}{os.sep}"
+COMMAND_LINE = f"{PACKAGE}cli.py"
+ELSEWHERE = 'write "numpy" there (tinygradrnn.use_backend("numpy") is for the whole process)'
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
@@ -66,6 +75,7 @@ _log = logging.getLogger("tinygradrnn")
 _scope: ContextVar[_Active | None] = ContextVar("tinygradrnn_backend_scope", default=None)
 _process: _Active | None = None
 _fallback: _Active | None = None
+_variable = ""  # what the environment variable held when it was last looked at
 
 backend_of_type: dict[type, Backend] = {}
 
@@ -115,8 +125,20 @@ def common_backend(operation: str, arrays: Iterable[Array]) -> Backend:
             raise MixedBackendError(
                 f"{operation} got a {first.name} array and a {other.name} array; call "
                 f'.to("{first.name}") on the {which} (no implicit copies between devices).'
+                f"{_where_arrays_go()}"
             )
     return first
+
+
+def _where_arrays_go() -> str:
+    """Say on which backend new arrays are made, if that has been decided."""
+    active = _scope.get() or _process or _fallback
+    if active is None:
+        return ""
+    return (
+        f" New arrays are made on {active.backend.name} (from {active.origin}); "
+        "tinygradrnn.use_backend() changes that."
+    )
 
 
 def _find_owner(array: Array) -> Backend:
@@ -148,7 +170,10 @@ def _find_owner(array: Array) -> Backend:
 
 def get_backend() -> Backend:
     """Return the active backend: the one on which new arrays are made."""
-    return _active().backend
+    active = _active()
+    if active is _fallback and os.environ.get(ENVIRONMENT_VARIABLE, "") != _variable:
+        _warn_too_late(active)
+    return active.backend
 
 
 def active_origin() -> str:
@@ -194,7 +219,12 @@ def backend_scope(backend: str | Backend) -> AbstractContextManager[Backend]:
     context manager
         Its value is the backend.
     """
-    return _entered(_choose(backend, _called("with backend_scope", backend)))
+    return _entered(_choose(backend, _called("backend_scope", backend)))
+
+
+def scope_from(backend: str | Backend, origin: str) -> AbstractContextManager[Backend]:
+    """`backend_scope` for a name that was given elsewhere, such as ``"--backend"``."""
+    return _entered(_choose(backend, _given(origin)))
 
 
 def load_backend(backend: str | Backend, origin: str) -> Backend:
@@ -207,7 +237,7 @@ def load_backend(backend: str | Backend, origin: str) -> Backend:
     origin : str
         Where the name was given, for the messages, such as ``"Tensor.to()"``.
     """
-    return _choose(backend, Origin(origin, origin, "use 'numpy' there")).backend
+    return _choose(backend, _given(origin)).backend
 
 
 def available_backends() -> dict[str, tuple[bool, str]]:
@@ -236,25 +266,73 @@ def _active() -> _Active:
 
 
 def _read_environment() -> _Active:
-    global _fallback
-    name = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
+    global _fallback, _variable
+    variable = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    name = variable.strip()
+    frame, _ = _user_frame()
+    at = f" at first use, {_line(frame)}" if frame else ""
+    read = f", read{at}" if at else ""
     if name:
         origin = Origin(
-            f"{ENVIRONMENT_VARIABLE} in the environment",
-            f"{ENVIRONMENT_VARIABLE}={name} in the environment",
-            f"unset {ENVIRONMENT_VARIABLE}",
+            f"{ENVIRONMENT_VARIABLE} in the environment{read}",
+            f"{ENVIRONMENT_VARIABLE}={name} in the environment{read}",
+            f'unset {ENVIRONMENT_VARIABLE} or call tinygradrnn.use_backend("numpy")',
         )
     else:
-        origin = Origin("the default", "the default", "reinstall tinygradrnn")
-    _fallback = _choose(name or "numpy", origin)
-    return _fallback
+        unset = f"the default: {ENVIRONMENT_VARIABLE} {'was' if at else 'is'} not set{at}"
+        origin = Origin(unset, unset, "reinstall tinygradrnn")
+    chosen = _choose(name or "numpy", origin)
+    _fallback, _variable = chosen, variable
+    return chosen
+
+
+def _warn_too_late(active: _Active) -> None:
+    """Tell, once, that the variable has changed after it was read."""
+    global _variable
+    _variable = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    name = _variable.strip().lower()
+    if name not in ("", active.backend.name):
+        warnings.warn(
+            f"{ENVIRONMENT_VARIABLE} is {name!r} now, but it is read only once: the active backend "
+            f"is {active.backend.name} (from {active.origin}). To switch, call "
+            f"tinygradrnn.use_backend({name!r}); what was made before stays where it is.",
+            RuntimeWarning,
+            stacklevel=_user_frame()[1],
+        )
+
+
+def _user_frame() -> tuple[FrameType | None, int]:
+    """The innermost frame outside this package, and how far up it is; None in a command of ours."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 1
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_filename == COMMAND_LINE:
+            return None, depth
+        frame = frame.f_back
+        depth += 1
+    return frame, depth
+
+
+def _line(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _called(function: str, backend: str | Backend) -> Origin:
-    """Describe a call of a function of this module by the file and line of its caller."""
-    frame = sys._getframe(2)
-    at = f"at {frame.f_code.co_filename}:{frame.f_lineno}"
-    return Origin(f"{function}() {at}", f"{function}({backend!r}) {at}", "use 'numpy' there")
+    """Describe a call of a function of this module, with the line of the user's program."""
+    at = _at_user_line()
+    way_back = 'write use_backend("numpy") there' if function == "use_backend" else ELSEWHERE
+    return Origin(f"{function}(){at}", f"{function}({backend!r}){at}", way_back)
+
+
+def _given(origin: str) -> Origin:
+    """Describe another place where a backend was named, with the line of the user's program."""
+    place = f"{origin}{_at_user_line()}"
+    return Origin(place, place, ELSEWHERE)
+
+
+def _at_user_line() -> str:
+    frame, _ = _user_frame()
+    return f" at {_line(frame)}" if frame else ""
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import tinygradrnn as tg
-from tinygradrnn.backend import load_backend
+from tinygradrnn.backend import scope_from
 from tinygradrnn.commands import COMMANDS
 from tinygradrnn.commands.flags import INTERRUPTED, WRONG, UserError
 
@@ -63,9 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _backend(name: str | None) -> AbstractContextManager[Any]:
-    if name is None:
-        return nullcontext()
-    return tg.backend_scope(load_backend(name, "--backend"))
+    return nullcontext() if name is None else scope_from(name, "--backend")
 
 
 def make_parser() -> Parser:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tinygradrnn import ops, seeds
 from tinygradrnn.arrays import TensorLike, to_array
 from tinygradrnn.backend import backend_of
+from tinygradrnn.ctc import ctc_beam_search as ctc_beam_search
+from tinygradrnn.ctc import ctc_greedy_decode as ctc_greedy_decode
+from tinygradrnn.ctc import ctc_loss as ctc_loss
 from tinygradrnn.ops.shaping import no_axis
 from tinygradrnn.recording import Leaf, state
+from tinygradrnn.reduction import Reduction, reduced
 from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
-Reduction = Literal["mean", "sum", "none"]
 NUMBERS = (int, float, np.number)
 
 
@@ -269,7 +272,7 @@ def nll_loss(
             f"targets hold classes from {low} to {high}; the scores have classes 0 to {classes - 1}"
         ),
     )
-    return _reduced(-ops.pick(log_probs, targets), mask, reduction)
+    return reduced(-ops.pick(log_probs, targets), mask, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -281,7 +284,7 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """−[t log σ(x) + (1 − t) log(1 − σ(x))], without overflow."""
     x, t = _alike(logits, targets, "logits", "targets")
-    return _reduced(t * ops.softplus(-x) + (1 - t) * ops.softplus(x), mask, reduction)
+    return reduced(t * ops.softplus(-x) + (1 - t) * ops.softplus(x), mask, reduction)
 
 
 def mse_loss(
@@ -294,7 +297,7 @@ def mse_loss(
     """(prediction − target)²."""
     y, t = _alike(predictions, targets, "predictions", "targets")
     difference = y - t
-    return _reduced(difference * difference, mask, reduction)
+    return reduced(difference * difference, mask, reduction)
 
 
 def half_squared_error(
@@ -307,7 +310,7 @@ def half_squared_error(
     """½ (prediction − target)², summed: the L_t of note set 003, whose derivative is ŷ − y."""
     y, t = _alike(predictions, targets, "predictions", "targets")
     difference = y - t
-    return _reduced(difference * difference * 0.5, mask, reduction)
+    return reduced(difference * difference * 0.5, mask, reduction)
 
 
 def _alike(x: TensorLike, y: TensorLike, first: str, second: str) -> tuple[Tensor, Tensor]:
@@ -321,24 +324,6 @@ def _alike(x: TensorLike, y: TensorLike, first: str, second: str) -> tuple[Tenso
             "not broadcast: a loss over pairs that were never meant is hard to see)"
         )
     return x, y
-
-
-def _reduced(losses: Tensor, mask: TensorLike | None, reduction: Reduction) -> Tensor:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    weights = None
-    if mask is not None:
-        weights = as_tensor(mask).astype(losses.dtype)
-        if weights.shape != losses.shape:
-            raise ValueError(
-                f"mask of shape {weights.shape} does not fit losses of shape {losses.shape}"
-            )
-        losses = where(weights != 0, losses * weights, 0.0)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    return losses.mean() if weights is None else losses.sum() / maximum(weights.sum(), 1e-12)
 
 
 # ---------------------------------------------------------------- look-up and dropout

@@ -219,5 +219,5 @@ def _unknown(name: str, origin: Origin) -> str:
     return (
         f"{name!r} is not a backend (from {origin.place}).{hint} Available names: "
         f"{', '.join((*BUILT_IN, AUTO))}. Plug-ins found: {plug_ins} "
-        f"(entry-point group {ENTRY_POINT_GROUP!r})."
+        f"(entry-point group {ENTRY_POINT_GROUP!r}). tinygradrnn.use_backend() takes any of them."
     )

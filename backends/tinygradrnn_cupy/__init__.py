@@ -7,8 +7,6 @@ CuPy is imported when the backend is asked for, never with this module.
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from importlib.util import find_spec
 from math import prod
@@ -16,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygradrnn_cupy.diagnosis import diagnose, not_installed
+
 if TYPE_CHECKING:
     from tinygradrnn.backend import Backend
 
 __all__ = ["CuPyBackend", "diagnose"]
-
-INSUFFICIENT_DRIVER = 35
-NO_DEVICE = 100
 
 
 class CuPyBackend:
@@ -52,6 +49,9 @@ class CuPyBackend:
         except Exception as error:
             raise _unavailable(diagnose(self.xp, error)) from error
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.device}>"
+
     @property
     def device(self) -> str:
         runtime = self.xp.cuda.runtime
@@ -61,10 +61,7 @@ class CuPyBackend:
     @staticmethod
     def available() -> tuple[bool, str]:
         if find_spec("cupy") is None:
-            return False, (
-                'CuPy is not installed. Install one, matching the "CUDA Version" that nvidia-smi '
-                "shows: pip install 'tinygradrnn[cuda13]' (13.x) or 'tinygradrnn[cuda12]' (12.x)."
-            )
+            return False, not_installed()
         cupy = _import_cupy()
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -141,60 +138,6 @@ ADD_SEGMENTS = """
         sum = sum + values[order[k] * width + column];
     target = target + sum;
 """
-
-
-def diagnose(cupy: Any, error: Exception) -> str:
-    """Say what a failed call to CUDA means and what to do about it.
-
-    Parameters
-    ----------
-    cupy : module
-        CuPy, which imports without a GPU too.
-    error : Exception
-        What its call raised.
-
-    Returns
-    -------
-    str
-        A first sentence that says what is missing, to follow "... was asked for but", then what
-        to do about it.
-    """
-    status = getattr(error, "status", None)
-    runtime = cupy.cuda.runtime
-    driver, built_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()
-    if status == INSUFFICIENT_DRIVER and driver == 0:
-        library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-        return (
-            f"this machine has no NVIDIA driver ({library} was not found), so there is no GPU to "
-            f'run on. CuPy {cupy.__version__} is installed; CUDA words this as "CUDA driver '
-            'version is insufficient for CUDA runtime version", but nothing is out of date. Run '
-            "on a machine with a GPU (in a container: --gpus all)."
-        )
-    if status == INSUFFICIENT_DRIVER:
-        supported = driver // 1000
-        switch = f"Install tinygradrnn[cuda{supported}] or update" if supported >= 12 else "Update"
-        return (
-            f"the driver supports CUDA {_version(driver)}; this CuPy was built for "
-            f"{_version(built_for)}. {switch} the driver."
-        )
-    if status == NO_DEVICE:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        setting = f"CUDA_VISIBLE_DEVICES={visible!r}" if visible is not None else "by the driver"
-        return (
-            f"0 GPUs are visible to CuPy {cupy.__version__} ({setting}). Make one visible: "
-            "nvidia-smi lists what the machine has, CUDA_VISIBLE_DEVICES what a process may see."
-        )
-    if status is None:
-        return (
-            "the CUDA toolkit parts CuPy compiles with were not found or do not work "
-            f"({type(error).__name__}: {error}). Run pip install "
-            f"'cupy-cuda{built_for // 1000}x[ctk]' or set CUDA_PATH."
-        )
-    return f"CUDA failed ({error}). Check with nvidia-smi that the GPU works."
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _import_cupy() -> Any:

@@ -24,6 +24,9 @@ class NumPyBackend:
     array_type: type = np.ndarray
     device = "cpu"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.device}>"
+
     @staticmethod
     def available() -> tuple[bool, str]:
         return True, f"NumPy {np.__version__} on the CPU"

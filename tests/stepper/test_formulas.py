@@ -60,6 +60,15 @@ def scatter(g: Any, ids: Any, size: int) -> Any:
     return np.eye(size)[ids] * g[..., None]
 
 
+def gather(x: Any, ids: Any) -> Any:
+    rows = zip(x.reshape(-1, x.shape[-1]), ids.reshape(-1, ids.shape[-1]), strict=True)
+    return np.reshape([[row[i] for i in several] for row, several in rows], ids.shape)
+
+
+def collect(g: Any, ids: Any, size: int) -> Any:
+    return (np.eye(size)[ids] * g[..., None]).sum(-2)
+
+
 def softmax(x: Any, axis: int) -> Any:
     return np.exp(x) / np.exp(x).sum(axis, keepdims=True)
 
@@ -68,7 +77,13 @@ WORDS: dict[str, Any] = {
     **{name: getattr(np, name) for name in ("tanh", "exp", "log", "sqrt", "sign", "where", "mean")},
     **{name: getattr(np, name) for name in ("inf", "reshape", "transpose", "float32", "float64")},
     **{"max": largest, "min": smallest, "clip": np.clip, "total": total, "softmax": softmax},
-    **{"pick": pick, "scatter": scatter, "detach": lambda x: x},
+    **{
+        "pick": pick,
+        "scatter": scatter,
+        "gather": gather,
+        "collect": collect,
+        "detach": lambda x: x,
+    },
     "relu": lambda x: np.maximum(x, 0),
     "σ": lambda x: 1 / (1 + np.exp(-x)),
     "log_softmax": lambda x, axis: np.log(softmax(x, axis)),

@@ -57,13 +57,18 @@ def periods(kinds: np.ndarray[Any, Any]) -> list[int]:
 
 
 def time_of(node: Node, found: dict[Node, int | None]) -> int | None:
-    """The step that a node belongs to; the gradient of a part of a stack to that of the part."""
+    """The step that a node belongs to; the gradient of a part of all steps to that of the part."""
     if node.timestep is not None or node.place.origin is None:
         return node.timestep
     source, argument = node.place.origin
-    if source.operation is stack and argument is not None:
+    if argument is not None and joins_steps(source, found):
         source = source.inputs[argument]
     return found.get(source, source.timestep)
+
+
+def joins_steps(node: Node, found: dict[Node, int | None]) -> bool:
+    """Whether a node stacks what steps made; not so a stack inside a step."""
+    return node.operation is stack and found.get(node, node.timestep) is None
 
 
 def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
@@ -85,7 +90,7 @@ def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, No
             place = (node.scope, node.op, ordinals.get(node, 0))
         else:
             source, argument = origin
-            if source.operation is stack:
+            if joins_steps(source, step):
                 argument = None
             place = (key_of.get(source, ()), argument, node.op)
         within = (place, t if origin is None else origin[0].order, origin and origin[1])

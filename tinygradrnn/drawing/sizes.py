@@ -42,4 +42,5 @@ def measure(graph: Graph, sums: Sequence[Sequence[Term]]) -> list[float | None]:
         add((event.node, None), event.gradient)
         for position, sent in enumerate(event.sent):
             add((event.node, position), sent)
-    return [float(np.linalg.norm(totals[k])) if k in totals else None for k in range(len(sums))]
+    norms = {k: float(np.linalg.norm(g.astype("float64"))) for k, g in totals.items()}
+    return [norms.get(k) for k in range(len(sums))]

@@ -101,7 +101,8 @@ def values_text(array: Any) -> str:
         return "  ".join(_short(v.item()) for v in flat)
     if flat.dtype.kind in "iu":
         return f"{int(flat.min())}…{int(flat.max())}"
-    return f"{_short(float(flat.mean()))} ± {_short(float(flat.std()))}"
+    wide = flat.astype("float64")  # the squares of large float32 numbers would overflow
+    return f"{_short(float(wide.mean()))} ± {_short(float(wide.std()))}"
 
 
 def _short(value: float) -> str:

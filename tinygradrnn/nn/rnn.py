@@ -8,6 +8,7 @@ from typing import Any
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
+from tinygradrnn.lengths import Lengths, checked_lengths, chosen, last_of, without_padding
 from tinygradrnn.nn.cells.base import (
     Cell,
     check_input,
@@ -15,7 +16,6 @@ from tinygradrnn.nn.cells.base import (
     checked_state,
     equations_of,
 )
-from tinygradrnn.nn.lengths import Lengths, checked_lengths, chosen, last_of, without_padding
 from tinygradrnn.nn.modules import Module, Parameter, held
 from tinygradrnn.nn.states import State, describe, map_state, name_nodes, named_tensors
 from tinygradrnn.recording import cell_scope, timestep

@@ -7,9 +7,9 @@ from typing import Any
 
 from tinygradrnn import functional as F
 from tinygradrnn.arrays import TensorLike
+from tinygradrnn.lengths import checked_lengths, last_of, without_padding
 from tinygradrnn.nn.cells import Cell, ElmanCell, GRUCell, LSTMCell
 from tinygradrnn.nn.layers import positive
-from tinygradrnn.nn.lengths import checked_lengths, last_of, without_padding
 from tinygradrnn.nn.modules import Module
 from tinygradrnn.nn.rnn import DROPPED, RNN, RNNOutput
 from tinygradrnn.nn.states import State, describe

@@ -8,6 +8,7 @@ engine adds parts in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from tinygradrnn.arrays import to_array
@@ -81,6 +82,30 @@ scatter: Op = Op(
     lambda g, y, x, ids, size: pick(g, ids),
     None,
     label="to id",
+)
+
+
+def _collect(xp: Any, g: Array, ids: Array, size: int) -> Array:
+    rows = xp.arange(prod(ids.shape[:-1]))[:, None]
+    total = xp.zeros((rows.size, size), g.dtype)
+    flat = (rows.size, ids.shape[-1])
+    backend_of(total).scatter_add(total, (rows, ids.reshape(flat)), g.reshape(flat))
+    return total.reshape((*ids.shape[:-1], size))
+
+
+gather: Op = Op(  # several of each row: x (…, V), ids (…, n)
+    "gather",
+    lambda xp, x, ids: xp.take_along_axis(x, ids, axis=-1),
+    lambda g, y, x, ids: collect(g, ids, size=x.shape[-1]),
+    None,
+    label="x[…, ids]",
+)
+collect: Op = Op(  # what repeated ids send is summed
+    "collect",
+    _collect,
+    lambda g, y, x, ids, size: gather(g, ids),
+    None,
+    label="to ids",
 )
 
 

@@ -305,6 +305,8 @@ WRITTEN: dict[Op, Writer] = {
     ops.take: _getitem,
     ops.pick: called("pick"),
     ops.scatter: called("scatter"),
+    ops.gather: called("gather"),
+    ops.collect: called("collect"),
     ops.accumulate: _accumulate,
     power_sum: _power_sum,
     divides: lambda a, period: (f"{period} divides {a.text}", ANY),

@@ -303,11 +303,12 @@ class _Recorder:
     def _summary(self, name: str, array: Array) -> dict[str, Json]:
         """All of a small array; of a large one its first entries, mean and spread."""
         found: dict[str, Json] = {"name": name, "shape": list(array.shape)}
+        wide = array.astype("float64")  # the squares of large float32 numbers would overflow
         if array.dtype.kind == "f" and array.size > 1:
-            found["norm"] = _number(np.linalg.norm(array))
+            found["norm"] = _number(np.linalg.norm(wide))
         if array.size <= self.full:
             found["values"] = nested(array)
         else:
             found["first"] = nested(array.reshape(-1)[:FIRST])
-            found["mean"], found["spread"] = _number(array.mean()), _number(array.std())
+            found["mean"], found["spread"] = _number(wide.mean()), _number(wide.std())
         return found

@@ -74,7 +74,8 @@ def size(array: np.ndarray[Any, Any]) -> str:
     """A single number as it is; of an array its norm."""
     if array.size == 1:
         return number(array.item())
-    return f"norm {number(float(np.linalg.norm(array)))}"
+    norm = float(np.linalg.norm(array.astype("float64")))
+    return f"norm {number(norm)}"
 
 
 def forward(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygradrnn import functional as F
 from tinygradrnn import ops
+from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.recording import Leaf, state
-from tinygradrnn.tensors import Tensor, as_tensor
+from tinygradrnn.tensors import Tensor
 
 
 class Lengths:
@@ -36,36 +37,60 @@ class Lengths:
         return self.tensor > t
 
 
-def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
+def checked_lengths(lengths: Any, x: Tensor, name: str = "lengths") -> Lengths | None:
     """The lengths for x (B, T, …), None if all are T; or an error that says what is wrong."""
     if lengths is None or isinstance(lengths, Lengths):
         return lengths
-    batch, steps = x.shape[:2]
-    tensor = as_tensor(lengths if hasattr(lengths, "dtype") else np.asarray(lengths))
-    if tensor.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {tensor.dtype}")
-    if tensor.shape != (batch,):
-        raise ValueError(
-            f"lengths must be one number for each of the {batch} sequences, got shape "
-            f"{tensor.shape}"
-        )
-    values = tensor.node.value
-    values = np.asarray(backend_of(values).to_numpy(values), np.int64)
-
-    def wrong(low: int, high: int) -> Exception:
-        return ValueError(
-            f"lengths must be from 1 to T = {steps}, got {low if low < 1 else high} (a sequence "
+    steps = x.shape[1]
+    tensor, values = checked_counts(
+        name,
+        lengths,
+        x,
+        1,
+        steps,
+        lambda low, high: (
+            f"{name} must be from 1 to T = {steps}, got {low if low < 1 else high} (a sequence "
             "without steps has no last output; leave it out of the batch)"
-        )
-
-    if values.size and (values.min() < 1 or values.max() > steps):
-        raise wrong(int(values.min()), int(values.max()))
+        ),
+    )
     if state.capture is not None:
-        state.capture.check(tensor.node, 1, steps, wrong)
         return Lengths(tensor, None)
     if (values == steps).all():
         return None
-    return Lengths(Tensor(Leaf(backend_of(x.node.value).asarray(values))), values)
+    return Lengths(tensor.astype("int64"), values)
+
+
+def checked_counts(
+    name: str, counts: Any, x: Tensor, low: int, high: int, wrong: Callable[[int, int], str]
+) -> tuple[Tensor, np.ndarray[Any, Any]]:
+    """One integer in low…high for each sequence of x, beside x and on the host.
+
+    ``wrong`` words the error for the least and the largest.
+    """
+    if not hasattr(counts, "dtype"):
+        counts = np.asarray(counts)
+    tensor = counts if isinstance(counts, Tensor) else Tensor(Leaf(to_array(counts)))
+    if tensor.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {tensor.dtype}")
+    if tensor.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name} must be one number for each of the {x.shape[0]} sequences, got shape "
+            f"{tensor.shape}"
+        )
+    array = tensor.node.value
+    values = np.asarray(backend_of(array).to_numpy(array), np.int64)
+    if values.size and (values.min() < low or values.max() > high):
+        raise ValueError(wrong(int(values.min()), int(values.max())))
+    if state.capture is not None:
+        state.capture.check(tensor.node, low, high, lambda *found: ValueError(wrong(*found)))
+    return beside(tensor, x), values
+
+
+def beside(tensor: Tensor, other: Tensor) -> Tensor:
+    """The tensor on the backend of another one."""
+    backend = backend_of(other.node.value)
+    there = backend_of(tensor.node.value) is backend
+    return tensor if there else ops.transfer(tensor, backend=backend)
 
 
 def chosen(runs: Tensor, x: Tensor, otherwise: Tensor | float) -> Tensor:
@@ -86,5 +111,5 @@ def without_padding(x: Tensor, lengths: Lengths | None) -> Tensor:
 def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
     """The element of (B, T, …) at each sequence's own last step."""
     if lengths is None:
-        return F.unstacked(y, y.shape[1] - 1, axis=1)
+        return ops.getitem(y, (slice(None), y.shape[1] - 1))
     return y[np.arange(y.shape[0]), lengths.tensor - 1]
