@@ -88,6 +88,11 @@ def learned_initial(steps: int = 2) -> tg.Tensor:
     return (nn.RNN(nn.LSTMCell(3, 4), learn_initial=True)(sequence(steps)).last ** 2).sum()
 
 
+def learned_top(steps: int = 2) -> tg.Tensor:
+    layers = [nn.RNN(nn.ElmanCell(3, 4)), nn.RNN(nn.ElmanCell(4, 4), learn_initial=True)]
+    return (nn.Stacked(layers)(sequence(steps)).last ** 2).sum()
+
+
 def masked(steps: int = 3) -> tg.Tensor:
     layer = nn.RNN(nn.ElmanCell(3, 4), recurrent_dropout=0.5)
     return (layer(sequence(steps), lengths=[steps, steps - 1]).last ** 2).sum()
@@ -173,7 +178,8 @@ NETWORKS: dict[str, Callable[[], tg.Tensor]] = {
     f.__name__: f
     for f in (
         *(classifier, language_model, readout_per_step, loss_per_step, stacked, bidirectional),
-        *(bidirectional_stack, encoder_decoder, learned_initial, masked, own_loop, attention),
+        *(bidirectional_stack, encoder_decoder, learned_initial, learned_top, masked, own_loop),
+        attention,
         *(normalised, perceptron, lengths, lengths_both_ways, dropped, frozen, named_phases),
     )
 }

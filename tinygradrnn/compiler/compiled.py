@@ -118,11 +118,10 @@ class Compiled:
         entry = self._latest("explain")
         low = entry.plan.low
         text = described(entry.before, entry.plan.rolled, entry.reports, low.regions)
-        kept, asked = low.pool.bytes / 1e6, low.pool.asked / 1e6
+        kept, asked = (f"{n / 1e6:.3g} MB" for n in (low.pool.bytes, low.pool.asked))
         return (
             f"{text}\nruns as {len(entry.plan.calls):,} calls of {entry.backend.name} on "
-            f"{kept:.1f} MB that are kept between calls, used again and again for {asked:.1f} MB "
-            "of values"
+            f"{kept} that are kept between calls, used again and again for {asked} of values"
         )
 
     def draw(self, *, before: bool = False, theme: str = "light") -> Drawing:

@@ -48,13 +48,20 @@ def name_layers(stage: Stage) -> None:
             slot = stage.diagram.states[state].slot
             item = template.item_of[slot]
             heights.setdefault(template.groups[item], []).append(height + y)
-        for layer in stage.diagram.layers:
-            found = heights.get(layer.group)
-            if layer.name and found:
-                middle = (max(found) + min(found)) / 2
-                stage.scene.texts.append(
-                    Text(x, middle, layer.name, BODY, stage.theme.ink, bold=True, align="left")
-                )
+        names = [
+            (layer.name, (max(found) + min(found)) / 2)
+            for layer in stage.diagram.layers
+            if layer.name and (found := heights.get(layer.group))
+        ]
+        wide = max((width(name, BODY, bold=True) for name, _ in names), default=0)
+        for shape in stage.scene.shapes:  # what stands before an initial state: a learned one
+            left, reach = shape.x - shape.width / 2, shape.height / 2 + BODY / 2
+            if left < x + wide and any(abs(shape.y - middle) < reach for _, middle in names):
+                x = min(x, left - wide - GAP / 2)
+        stage.scene.texts += [
+            Text(x, middle, name, BODY, stage.theme.ink, bold=True, align="left")
+            for name, middle in names
+        ]
 
 
 def name_phases(scene: Scene, stage: Stage) -> None:

@@ -218,4 +218,6 @@ def widened(start: Tensor, dtype: Any) -> Tensor:
     """An initial state in float64 where the inputs are, though the weights are float32."""
     known = start.dtype
     wider = known.kind == "f" and dtype.kind == "f" and dtype.itemsize > known.itemsize
-    return tensor(start, dtype=dtype) if wider and not start.requires_grad else start
+    if not wider or start.requires_grad:
+        return start
+    return tensor(start, dtype=dtype, name=start.name)
