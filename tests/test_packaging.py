@@ -49,7 +49,7 @@ LAYERS = [
     ),
     *("nn.lengths", "nn.rnn", "nn.stacks", "nn"),
     *("clipping", "optim", "analysis", "checkpoint", "drawing", "stepper", "compiler", "testing"),
-    *("tinygradrnn", "text", "models", "training", "data"),
+    *("tinygradrnn", "text", "models", "training", "data", "course"),
     *("commands.flags", "commands.targets", "commands"),
     *("cli", "__main__"),
 ]
