@@ -40,6 +40,8 @@ class Shown:
         What it is, in words of its own: for those who do not see it.
     caption : str or None
         What its author says of it.
+    drawing : Drawing or None
+        What the picture was drawn from, if it is the picture of a graph.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Shown:
     content: bytes
     title: str
     caption: str | None = None
+    drawing: Drawing | None = None
 
     def save(self, folder: Path) -> Path:
         """Write the file into a folder, and return where it is."""
@@ -137,7 +140,7 @@ def output_folder(program: str | None) -> Path:
 def _drawing(drawing: Drawing, name: str, caption: str | None) -> Shown:
     title = drawing.diagram.title
     try:
-        return Shown(name, ".svg", drawing.svg().encode(), title, caption)
+        return Shown(name, ".svg", drawing.svg().encode(), title, caption, drawing)
     except RendererNotFoundError as error:  # a tutorial goes on without its pictures
         print(f"{name} is kept as DOT: {error}")
         return Shown(name, ".dot", drawing.dot.encode(), title, caption)
