@@ -23,11 +23,19 @@ function remember(name) {
   }
 }
 
-if (remembered()) root.dataset.theme = remembered();
+// What is in a frame cannot ask which theme is chosen here: it is told in its own first tag.
+function choose(name) {
+  root.dataset.theme = name;
+  for (const frame of document.querySelectorAll("iframe")) {
+    frame.srcdoc = frame.srcdoc.replace(/<html[^>]*>/, `<html lang="en" data-theme="${name}">`);
+  }
+}
+
+if (remembered()) choose(remembered());
 theme.hidden = false;
 theme.addEventListener("click", () => {
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  root.dataset.theme = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
+  choose((root.dataset.theme ?? system) === "dark" ? "light" : "dark");
   remember(root.dataset.theme);
 });
 

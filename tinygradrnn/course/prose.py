@@ -14,6 +14,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from tinygradrnn.course import formulas
+
 MATH = "math"  # the language of a block that holds a formula
 
 
@@ -67,18 +69,16 @@ class _Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
         if token.info.strip() == MATH:
-            formula = escape(token.content.rstrip("\n"))
-            return f'<div class="formula" role="math" tabindex="0">{formula}</div>\n'
+            return formulas.display(token.content)
         if token.info.strip() == "python":
             return program(token.content)
         return f'<pre class="plain" tabindex="0"><code>{escape(token.content)}</code></pre>\n'
 
     def code_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """`∂L/∂W` is a formula, `loss.backward()` a program: no name here has other letters."""
         text = tokens[idx].content
-        if text.isascii():
-            return f"<code>{escape(text)}</code>"
-        return f'<span class="math">{escape(text)}</span>'
+        if formulas.is_formula(text):
+            return f'<span class="math">{formulas.inline(text)}</span>'
+        return f"<code>{escape(text)}</code>"
 
     def heading_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token, content = tokens[idx], tokens[idx + 1]

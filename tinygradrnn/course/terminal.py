@@ -22,7 +22,7 @@ KEYS = {
     "b": "back to the cell before",
     "q": "quit, as do Ctrl-D and Ctrl-C",
     "?": "these keys",
-    "anything longer": "is run as Python, with the names that the cells have defined",
+    "else": "what is typed runs as Python, with the names that the cells have defined",
 }
 
 
@@ -98,19 +98,21 @@ class RichPage:
 
     def __init__(self) -> None:
         from rich.console import Console
+        from rich.theme import Theme
 
-        width = Console().width
-        self.console = Console(highlight=False, width=min(width, WIDTH))
+        self.console = Console(highlight=False, theme=Theme({"markdown.code": "cyan"}))
 
     def prose(self, markdown: str) -> None:
-        self.console.print(_markdown(markdown))
+        self.console.print(_markdown(markdown), width=min(self.console.width, WIDTH))
         self.console.print()
 
     def code(self, source: str) -> None:
         from rich.padding import Padding
         from rich.syntax import Syntax
 
-        lines = Syntax(source, "python", theme="ansi_dark", background_color="default")
+        lines = Syntax(
+            source, "python", theme="ansi_dark", background_color="default", word_wrap=True
+        )
         self.console.print(Padding(lines, (0, 0, 1, 4)))
 
     def file(self, path: Path, caption: str | None) -> None:
@@ -245,4 +247,4 @@ class Walk:
         self.page.file(path, shown.caption)
 
     def _say_keys(self) -> None:
-        self.page.note("  ".join(f"[{key}] {what}" for key, what in KEYS.items()) + "\n")
+        self.page.note("".join(f"{key:>8}  {what}\n" for key, what in KEYS.items()))
