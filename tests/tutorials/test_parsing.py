@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tutorials.lessons_run import FIRST, LESSONS, SECOND
+from tutorials.lessons_and_course import FIRST, LESSONS, SECOND
 
 from tinygradrnn.course.finding import find_tutorial, tutorial_files
 from tinygradrnn.course.parsing import Cell, TutorialError, parse, read_tutorial

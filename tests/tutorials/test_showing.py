@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from matplotlib.figure import Figure
-from tutorials.lessons_run import FIRST
+from tutorials.lessons_and_course import FIRST
 
 import tinygradrnn as tg
 from tinygradrnn.course import show

@@ -16,6 +16,7 @@ from tinygradrnn.course.showing import Shown, output_folder
 
 INTERRUPTED = 130
 WIDTH = 96  # columns; longer lines are hard to read
+LEAVE = ("q", "quit", "exit", "quit()", "exit()")
 KEYS = {
     "Enter": "run the cell and go on",
     "s": "show and run the solution of an exercise",
@@ -219,7 +220,7 @@ class Walk:
             typed = self.page.ask(f"{place + 1}/{len(self.stops)} {stop.action}").strip()
             if typed == "b":
                 return max(place - 1, 0)
-            if typed == "q":
+            if typed in LEAVE:
                 return None
             if typed == "?":
                 self._say_keys()
