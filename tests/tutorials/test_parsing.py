@@ -34,6 +34,14 @@ def test_cells_with_their_lines():
 
 
 @pytest.mark.parametrize(
+    ("said", "minutes"),
+    [("10-20 minutes", "10–20"), ("5\n# minutes", "5"), ("about twenty minutes", "20")],
+)
+def test_minutes(said, minutes):
+    assert parse(HEAD.replace("10-20 minutes", said), PATH).minutes == minutes
+
+
+@pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         ("", None, "has no cells"),
@@ -51,7 +59,7 @@ def test_cells_with_their_lines():
         (HEAD + "# %%\nx = 1\nreturn\n", 10, "'return' outside function, in a code cell"),
         ("# %%\nx = 1\n", 2, "the first cell must be prose that begins '# # 03 · Title'"),
         (HEAD.replace("03", "04"), 2, "begins '# # 03 · Title'"),
-        (HEAD.replace("10-20", "twenty"), 2, "must say how long it takes, as in '15 minutes'"),
+        (HEAD.replace("10-20", "a few"), 2, "must say how long it takes, as in '15 minutes'"),
         (HEAD + '# %% [markdown] tags=["exercise"]\n# Do.\n', 9, "after an exercise"),
         (HEAD + '# %% tags=["solution"]\nx = 1\n', 9, "right behind its exercise"),
     ],

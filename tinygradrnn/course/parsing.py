@@ -10,7 +10,8 @@ from pathlib import Path
 
 MARKER = re.compile(r'# %%(?P<prose> \[markdown\])?(?: tags=\["(?P<tag>\w+)"\])?')
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<title>\S.*)")
-MINUTES = re.compile(r"(\d+(?:[–-]\d+)?) minutes")
+WORDS = {"five": "5", "ten": "10", "fifteen": "15", "twenty": "20"}
+MINUTES = re.compile(rf"(\d+(?:[–-]\d+)?|{'|'.join(WORDS)})\s+minutes", re.IGNORECASE)
 FILE_NAME = re.compile(r"(?P<number>\d\d)_\w+\.py")
 TAGS = {"exercise": "prose", "solution": "code"}
 """Each tag, and the kind of cell that it stands on."""
@@ -69,7 +70,8 @@ class Tutorial:
         """How long it takes, such as "15" or "10–20"."""
         found = MINUTES.search(self.cells[0].source)
         assert found is not None  # or it would not have been parsed
-        return found[1].replace("-", "–")
+        number = found[1].lower()
+        return WORDS.get(number, number).replace("-", "–")
 
     @property
     def summary(self) -> str:
