@@ -65,6 +65,17 @@ def test_outputs_stand_beneath_their_cells(done):
     assert "solved" not in page.texts["section"][0].partition("Solution")[0]
 
 
+def test_exercises_have_a_heading():
+    """One of their own, or else one that the page gives them."""
+    exercise = '# %% [markdown] tags=["exercise"]\n# Do.\n\n# %% tags=["solution"]\n1\n\n'
+    for heading in ("", "# %% [markdown]\n# ## Exercises\n\n"):
+        text = f"# %% [markdown]\n# # 03 · Here\n#\n# 5 minutes.\n\n{heading}{exercise * 3}"
+        page = check_page(tutorial_page(Executed(parse(text, Path("03_here.py")))))
+        assert page.texts["h2"] == ["Exercises"]
+        assert page.values("href") == ["#main", "#exercises"]
+        assert len(page.all("section")) == 3
+
+
 def test_pictures_are_described(done):
     pictures = check_page(tutorial_page(done)).all("img")
     assert [picture["alt"] for picture in pictures] == [

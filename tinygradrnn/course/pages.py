@@ -143,12 +143,16 @@ def _hashes_of(pages: Iterable[str]) -> list[str]:
 def _cells(done: Executed, prose: Prose, in_site: bool) -> Iterable[str]:
     """The cells, an exercise in one piece with its solution."""
     cells = done.tutorial.cells
+    headed = any(re.search(r"^## Exercises$", cell.source, re.MULTILINE) for cell in cells)
     yield prose.html(cells[0].source.partition("\n")[2])
     for place, cell in enumerate(cells[1:], 1):
         html = prose.html(cell.source) if cell.kind == "prose" else ""
         if cell.kind == "code":
             html = _code(cell, done.outputs.get(place), done.tutorial, in_site)
         if cell.tag == "exercise":
+            if not headed:
+                yield prose.html("## Exercises")
+                headed = True
             html = f'<section class="exercise">\n{html}'
         if cell.tag == "solution":
             html = f"<details>\n<summary>Solution</summary>\n{html}</details>\n</section>\n"
