@@ -158,8 +158,12 @@ def test_what_a_screen_reader_gets(visit, site):
 
 
 def test_on_paper(visit, site):
-    page = visit(site / "01_sums.html")
+    page = visit(site / "01_sums.html", color_scheme="dark")
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme").click()  # dark is now the reader's choice
     page.emulate_media(media="print")
-    for hidden in ("#theme", "#contents", ".around", "details"):
+    assert page.evaluate(COLOUR) == WHITE
+    for hidden in ("#theme", "#contents", ".around", "details", "iframe"):
         assert not page.locator(hidden).first.is_visible()
-    assert page.locator("figure img").first.is_visible()
+    image = page.locator("figure img").first
+    assert image.is_visible() and not image.evaluate(DARK_PIXELS)
