@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tutorials.lessons_and_course import LESSONS
+from tutorials.lessons_and_course import LESSONS, check_page
 
 from tinygradrnn.cli import main
 
@@ -45,6 +46,20 @@ def test_a_page(command):
     assert "<h1>Steps</h1>" in Path("02_steps.html").read_text("utf-8")
     assert command("02", "--html", "-o", "pages/two.htm")[1] == f"{Path('pages/two.htm')}\n"
     assert Path("pages/two.htm").read_bytes() == Path("02_steps.html").read_bytes()
+
+
+def test_progress_at_a_terminal_is_not_on_the_page(command, tmp_path, monkeypatch):
+    """It is drawn ten times a second, also while a cell runs whose output is kept."""
+    text = "# %% [markdown]\n# # 03 · Long\n#\n# 5 minutes.\n\n# %%\nimport time\n"
+    (tmp_path / "03_long.py").write_text(f"{text}time.sleep(0.5)\nprint('done')\n", "utf-8")
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    assert command("03", "--html", folder=tmp_path)[0] == 0
+    page = check_page(Path("03_long.html").read_text("utf-8"))
+    assert page.texts["samp"] == ["done"]
+    assert screen.getvalue().count("03 · Long") > 3
 
 
 def test_a_site(command):

@@ -29,8 +29,9 @@ def progress(tutorials: Sequence[Tutorial]) -> Iterator[Progress]:
     for tutorial in tutorials:
         behind[tutorial.name] = total
         total += len(tutorial.cells)
-    # what the cells print is kept, not shown
-    with Bar(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
+    # this very file: while a cell runs, sys.stderr is the page that is being made
+    console = Console(file=sys.stderr)
+    with Bar(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=total)
 
         def show(tutorial: Tutorial, done: int) -> None:
