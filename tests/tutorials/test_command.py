@@ -63,7 +63,7 @@ def test_progress_at_a_terminal_is_not_on_the_page(command, tmp_path, monkeypatc
 
 
 def test_a_site(command):
-    status, out, err = command("all", "--html", "-o", "there")
+    status, out, err = command("--html", "all", "-o", "there")
     assert status == 0
     index = Path("there/index.html")
     assert out == f"Wrote the pages of 2 of 2 tutorials; begin at {index}\n"

@@ -28,11 +28,11 @@ def figure(shown: Shown, page: str | None = None) -> str:
         return _frame(shown, caption, page)
     if shown.suffix == ".dot":
         text = escape(shown.content.decode())
-        return f'<figure>\n<pre class="plain" tabindex="0">{text}</pre>\n{caption}</figure>\n'
+        return f'<figure>\n<pre class="plain">{text}</pre>\n{caption}</figure>\n'
     image = picture(shown)
     label = escape(f"Enlarge: {shown.caption or shown.title}")
     return (
-        f'<figure>\n<div class="wide" tabindex="0"><button type="button" class="enlarge" '
+        f'<figure>\n<div class="wide"><button type="button" class="enlarge" '
         f'aria-label="{label}">{image}</button></div>\n{caption}</figure>\n'
     )
 

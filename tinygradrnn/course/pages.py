@@ -170,9 +170,9 @@ def _output(output: Output, tutorial: Tutorial, in_site: bool) -> str:
     if isinstance(output, Printed):
         text = escape(_as_seen(output.text))
         kind = "printed" if output.stream == "out" else "printed aside"
-        return f'<pre class="{kind}" tabindex="0"><samp>{text}</samp></pre>\n'
+        return f'<pre class="{kind}"><samp>{text}</samp></pre>\n'
     if isinstance(output, Failed):
-        return f'<pre class="failed" tabindex="0"><samp>{escape(output.text)}</samp></pre>\n'
+        return f'<pre class="failed"><samp>{escape(output.text)}</samp></pre>\n'
     return figure(output, own_page(tutorial, output.name) if in_site else None)
 
 

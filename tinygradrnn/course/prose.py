@@ -60,7 +60,7 @@ class Prose:
 def program(source: str) -> str:
     """A program with its words marked by their kinds, in the classes of Pygments."""
     marked: str = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
-    return f'<pre class="program" tabindex="0"><code>{marked.rstrip()}</code></pre>\n'
+    return f'<pre class="program"><code>{marked.rstrip()}</code></pre>\n'
 
 
 class _Renderer(RendererHTML):
@@ -72,7 +72,7 @@ class _Renderer(RendererHTML):
             return formulas.display(token.content)
         if token.info.strip() == "python":
             return program(token.content)
-        return f'<pre class="plain" tabindex="0"><code>{escape(token.content)}</code></pre>\n'
+        return f'<pre class="plain"><code>{escape(token.content)}</code></pre>\n'
 
     def code_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         text = tokens[idx].content
@@ -99,7 +99,7 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, idx, options, env)
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return '<div class="table" tabindex="0">\n<table>\n'
+        return '<div class="table">\n<table>\n'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return "</table>\n</div>\n"
