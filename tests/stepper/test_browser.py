@@ -17,6 +17,8 @@ from stepper.test_page import hostile_loss
 import tinygradrnn as tg
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 RUNNING = (
     """() => [...document.querySelectorAll('.note.number.shown text')].map(e => e.textContent)"""
 )

@@ -15,6 +15,8 @@ from tutorials.lessons_and_course import LESSONS, check_page
 
 from tinygradrnn.cli import main
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 FAILING = "# %% [markdown]\n# # 03 · Bad\n#\n# 5 minutes.\n\n# %%\n1 / 0\n\n# %%\nprint(1)\n"
 
 

@@ -15,6 +15,8 @@ from tutorials.lessons_and_course import COURSE
 import tinygradrnn as tg
 from tinygradrnn.course.parsing import Tutorial, read_tutorial
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 LONGEST_CELL, LONGEST_SOLUTION = 15, 20
 OTHERS = {"numpy", "matplotlib", "torch"}  # the last only to be measured beside
 each_tutorial = pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)

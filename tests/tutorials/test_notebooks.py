@@ -13,6 +13,8 @@ from tinygradrnn.cli import main
 from tinygradrnn.course.notebook import as_notebook, find_jupyter
 from tinygradrnn.course.parsing import read_tutorial
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 
 

@@ -20,6 +20,8 @@ from tinygradrnn.course.showing import Shown
 from tinygradrnn.drawing.theme import DARK, LIGHT
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 
 @pytest.fixture(scope="module")
 def done() -> Executed:

@@ -11,6 +11,8 @@ from tutorials.lessons_and_course import FIRST, LESSONS, SECOND
 from tinygradrnn.course.finding import find_tutorial, tutorial_files
 from tinygradrnn.course.parsing import Cell, TutorialError, parse, read_tutorial
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 PATH = Path("03_here.py")
 HEAD = "# %% [markdown]\n# # 03 · Here\n#\n# It takes\n# 10-20 minutes.\n#\n# More.\n"
 

@@ -14,6 +14,8 @@ from tinygradrnn.course.parsing import Tutorial, parse, read_tutorial
 from tinygradrnn.course.running import Executed, Failed, Printed, execute
 from tinygradrnn.course.showing import Shown
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 HEAD = "# %% [markdown]\n# # 03 · Here\n#\n# 5 minutes.\n"
 
 

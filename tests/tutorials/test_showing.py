@@ -16,6 +16,8 @@ from tinygradrnn.course.showing import Shown, received_by
 from tinygradrnn.drawing import RendererNotFoundError
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 
 @pytest.fixture
 def drawing() -> tg.Drawing:

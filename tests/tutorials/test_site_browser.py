@@ -12,6 +12,8 @@ from tutorials.lessons_and_course import LESSONS
 
 from tinygradrnn.cli import main
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 COLOUR = "getComputedStyle(document.documentElement).backgroundColor"
 WHITE, BLACK = "rgb(255, 255, 255)", "rgb(20, 23, 31)"
 DARK_PIXELS = """(image) => {

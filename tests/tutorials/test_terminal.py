@@ -18,6 +18,8 @@ from tutorials.lessons_and_course import FIRST, LESSONS
 from tinygradrnn.cli import main
 from tinygradrnn.course.parsing import read_tutorial
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 STOPS = 8  # of the first lesson
 ENTER = "\n" * STOPS
 
