@@ -18,6 +18,7 @@ import tinygradrnn
 
 PACKAGES = ("tinygradrnn", "tinygradrnn_numpy", "tinygradrnn_cupy")
 SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
+TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 
 # From the bottom up: a module imports only from those before it. A name stands for all below it,
 # except what has a line of its own. The package itself is its table of contents: it may import
@@ -52,7 +53,7 @@ LAYERS = [
     ),
     *("nn.rnn", "nn.stacks", "nn"),
     *("clipping", "optim", "analysis", "checkpoint", "drawing", "stepper", "compiler", "testing"),
-    *("tinygradrnn", "text", "models", "training", "data"),
+    *("tinygradrnn", "text", "models", "training", "data", "course"),
     *("commands.flags", "commands.targets", "commands"),
     *("cli", "__main__"),
 ]
@@ -91,12 +92,14 @@ def information(wheel: Path, file: str) -> str:
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
     assert {name.partition("/")[0] for name in names} == set(PACKAGES)
-    assert names == {
+    tutorials = {f"tinygradrnn/course/tutorials/{path.name}" for path in TUTORIALS}
+    assert names - tutorials == {
         path.relative_to(package.parent).as_posix()
         for package in SOURCES
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    assert tutorials <= names
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "tinygradrnn/data/shakespeare.txt" in names
 
@@ -134,6 +137,16 @@ def test_wheel_works_wherever_it_is_used(installed, tmp_path, where):
         assert Path(package).is_relative_to(installed)
     if where != "backends folder":
         assert Path(plug_in).is_relative_to(installed)
+
+
+@pytest.mark.skipif(not TUTORIALS, reason="there are no tutorials yet")
+def test_the_wheel_brings_the_course(installed, tmp_path):
+    code = "from tinygradrnn.cli import main; print(main(['tutorial']))"
+    path = (installed, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    *listed, where, status = run_python(code, "-S", path=path, cwd=tmp_path).splitlines()
+    assert status == "0"
+    assert [line[:2] for line in listed] == [path.name[:2] for path in TUTORIALS]
+    assert where == f"Their files are in {installed / 'tinygradrnn' / 'course' / 'tutorials'}"
 
 
 # -------------------------------------------------------------------------------------- imports

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import started_browser, until, visits
 from drawing.examples import NETWORKS
 from stepper.replaying import array, last_totals
 from stepper.test_page import hostile_loss
@@ -18,11 +17,7 @@ from stepper.test_page import hostile_loss
 import tinygradrnn as tg
 from tinygradrnn.models import example_loss
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
 
 RUNNING = (
     """() => [...document.querySelectorAll('.note.number.shown text')].map(e => e.textContent)"""
@@ -34,54 +29,14 @@ CHARTS = """() => [...document.querySelectorAll('figure path, .so-far')]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = started.chromium.launch(executable_path=BROWSER, args=flags)
+    with started_browser() as browser:
         yield browser
-        browser.close()
-
-
-def until(page: Any, holds: str) -> None:
-    """Wait; Playwright's own way evaluates texts inside the page, which its policy forbids."""
-    for _ in range(400):
-        if page.evaluate(holds):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"{holds} never came to hold")
-
-
-class Visitor:
-    """A page in a browser that is offline, and everything that went wrong in it."""
-
-    def __init__(self, browser: Any, **options: Any) -> None:
-        self.context = browser.new_context(offline=True, **options)
-        self.context.set_default_timeout(20_000)
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda said: self.wrong.append(f"{said.type}: {said.text}"))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, path: Path, fragment: str = "") -> Any:
-        self.page.goto(path.as_uri() + fragment)
-        until(self.page, "document.getElementById('status').textContent !== ''")
-        return self.page
 
 
 @pytest.fixture
 def visit(chromium) -> Iterator[Any]:
-    visitors: list[Visitor] = []
-
-    def open_page(path: Path, fragment: str = "", **options: Any) -> Any:
-        visitors.append(Visitor(chromium, **{"reduced_motion": "reduce"} | options))
-        return visitors[-1].open(path, fragment)
-
-    yield open_page
-    for visitor in visitors:
-        visitor.context.close()
-        assert visitor.wrong == []
-        assert all(url.startswith("file:") for url in visitor.requests)
+    with visits(chromium, "document.getElementById('status').textContent !== ''") as visit:
+        yield visit
 
 
 @pytest.fixture(scope="module")

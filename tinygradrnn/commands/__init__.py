@@ -5,6 +5,13 @@ A module holds ``SUMMARY`` and ``EXAMPLES`` for its help, ``add_arguments(parser
 the others start without.
 """
 
-from tinygradrnn.commands import draw, info, sample, step, train
+from tinygradrnn.commands import draw, info, sample, step, train, tutorial
 
-COMMANDS = {"train": train, "sample": sample, "draw": draw, "step": step, "info": info}
+COMMANDS = {
+    "train": train,
+    "sample": sample,
+    "draw": draw,
+    "step": step,
+    "tutorial": tutorial,
+    "info": info,
+}

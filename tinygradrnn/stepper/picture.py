@@ -40,13 +40,16 @@ VARIABLES = replace(
 
 
 def style_variables() -> str:
-    """The colours of both themes: the reader's choice, or else what the system prefers."""
+    """The colours of both themes: the reader's choice, or else what the system prefers.
+
+    Paper is light.
+    """
     light, dark = _declarations(LIGHT), _declarations(DARK)
     return (
         f":root {{ color-scheme: light; {light} }}\n"
-        "@media (prefers-color-scheme: dark) {\n"
+        "@media screen and (prefers-color-scheme: dark) {\n"
         f"  :root:not([data-theme='light']) {{ color-scheme: dark; {dark} }}\n}}\n"
-        f":root[data-theme='dark'] {{ color-scheme: dark; {dark} }}\n"
+        f"@media screen {{\n  :root[data-theme='dark'] {{ color-scheme: dark; {dark} }}\n}}\n"
     )
 
 
