@@ -114,12 +114,12 @@ class Op:
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
             inputs = narrow
             value = self.compute([node.value for node in inputs], settings, inputs)
-        if type(value) not in array_modules and isinstance(value, np.generic):
+        if type(value) is not type(values[0]) and isinstance(value, np.generic):
             value = np.asarray(value)  # NumPy's reductions give scalars, CuPy's 0-d arrays
         if needs and self.blind:
             needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
-        if needs and place.recording and self.differentiable:
+        if needs and self.differentiable and place.recording:
             node = Node(self, tuple(inputs), settings or NO_SETTINGS, value, place, True)
         elif state.capture is not None:
             node = state.capture.record(self, inputs, settings, value)
