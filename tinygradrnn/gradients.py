@@ -18,6 +18,7 @@ import numpy as np
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
+from tinygradrnn.collector import without_collector
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
 from tinygradrnn.ops import Part, Product
 from tinygradrnn.ops.base import EachRule
@@ -197,10 +198,11 @@ def backward(output: Tensor, grad: TensorLike = None) -> None:
         return
     arrived: list[tuple[Leaf, Array]] = []
     ledger = ArrayLedger()
-    for node, gradient, _ in walk({output.node: seed.data}, ledger):
-        if isinstance(node, Leaf):
-            value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
-            arrived.append((node, value if node in ledger.own else value.copy()))
+    with without_collector():
+        for node, gradient, _ in walk({output.node: seed.data}, ledger):
+            if isinstance(node, Leaf):
+                value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
+                arrived.append((node, value if node in ledger.own else value.copy()))
     for leaf, value in arrived:  # only now: a walk that fails leaves every .grad as it was
         leaf.grad = Tensor(Leaf(value if leaf.grad is None else leaf.grad.data + value))
 
