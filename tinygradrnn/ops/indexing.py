@@ -105,7 +105,9 @@ def _pick(xp: Any, x: Array, ids: Array) -> Array:
 
 
 def _scatter(xp: Any, g: Array, ids: Array, size: int) -> Array:
-    return xp.where(ids[..., None] == xp.arange(size), g[..., None], xp.zeros((), g.dtype))
+    rows = xp.zeros((g.size, size), g.dtype)
+    rows[xp.arange(g.size), xp.broadcast_to(ids, g.shape).reshape(-1)] = g.reshape(-1)
+    return rows.reshape(*g.shape, size)
 
 
 pick: Op = Op(
