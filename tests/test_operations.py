@@ -322,3 +322,29 @@ def test_memory_layout_does_not_matter(rng: np.random.Generator) -> None:
         w.sum().backward()
         np.testing.assert_allclose(y.numpy(), w.numpy(), rtol=1e-14)
         np.testing.assert_allclose(x.grad.numpy(), z.grad.numpy(), rtol=1e-14)
+
+
+PARTS = {
+    "gates": (np.s_[..., 2:5], np.s_[..., 0:2]),
+    "all steps": (np.s_[:, 1], np.s_[:, -3], np.s_[:, 2]),
+    "steps and slices": (np.s_[:, 1], np.s_[:, :1], np.s_[:, 2:]),
+    "a gap": (np.s_[..., 0:2], np.s_[..., 3:5]),
+    "an overlap": (np.s_[..., 0:3], np.s_[..., 2:5]),
+    "one step twice": (np.s_[:, 0], np.s_[:, 1], np.s_[:, 2], np.s_[:, 0]),
+    "two axes": (np.s_[:, 0], np.s_[:, 1:], np.s_[..., 0:2]),
+    "an axis after the dots": (np.s_[..., 1, :], np.s_[..., 0, :]),
+    "every second": (np.s_[..., ::2], np.s_[..., 1::2]),
+    "all and nothing": (np.s_[...,], np.s_[:, 3:]),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_meet_where_they_belong(name: str, rng: np.random.Generator) -> None:
+    """Whether they fill the whole, overlap or leave gaps."""
+    shape, indices = (2, 3, 5), PARTS[name]
+    wanted, parts = np.zeros(shape), []
+    for index in indices:
+        values = rng.standard_normal(wanted[index].shape)
+        wanted[index] += values
+        parts.append(ops.Part(values, index, ()))
+    np.testing.assert_array_equal(ops.assembled(parts, shape), wanted)

@@ -18,6 +18,7 @@ import numpy as np
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
+from tinygradrnn.collector import without_collector
 from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
 from tinygradrnn.ops import Part, Product
 from tinygradrnn.ops.base import EachRule
@@ -74,7 +75,7 @@ def walk(
         arrays a :class:`~tinygradrnn.ops.Product` for the weights of a product.
     """
     nodes = ancestors(seeds)
-    reached = set(nodes) if towards is None else _between(nodes, towards)
+    reached = None if towards is None else _between(nodes, towards)
     for node, seed in seeds.items():
         ledger.add(node, seed)
     add, take, records = ledger.add, ledger.take, ledger.records
@@ -85,20 +86,21 @@ def walk(
             continue
         sent: list[Any] = []
         inputs = node.inputs
-        if inputs and node in reached:
+        if inputs and (reached is None or node in reached):
             rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
             settings, order = node.settings, node.order
             arguments: list[Any] = [gradient, Tensor(node) if records else node.value]
             operands = arguments if type(rules) is not EachRule else []
             for source in inputs:
-                if source.changed > order:
+                if source.operation is None and source.changed > order:
                     raise StaleGraphError(stale(node, source))
                 operands.append(operand(source) if records else source.value)
             if operands is not arguments:  # one list for all: a stack of T steps asks T times
                 arguments.append(operands)
             try:
                 for position, source in enumerate(inputs):
-                    if source not in reached or (rule := rules[position]) is None:
+                    wanted = source.requires_grad if reached is None else source in reached
+                    if not wanted or (rule := rules[position]) is None:
                         sent.append(None)
                         continue
                     if records:
@@ -129,7 +131,9 @@ def fitted(term: Any, source: Node) -> Any:
         return ops.contract(*term)
     if type(term) is Part or term.shape == source.shape:
         return term
-    return ops.sum_to(term, shape=source.shape)
+    if isinstance(term, Tensor):
+        return ops.sum_to(term, shape=source.shape)
+    return ops.sum_to.compute([term], {"shape": source.shape})
 
 
 def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
@@ -194,10 +198,11 @@ def backward(output: Tensor, grad: TensorLike = None) -> None:
         return
     arrived: list[tuple[Leaf, Array]] = []
     ledger = ArrayLedger()
-    for node, gradient, _ in walk({output.node: seed.data}, ledger):
-        if isinstance(node, Leaf):
-            value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
-            arrived.append((node, value if node in ledger.own else value.copy()))
+    with without_collector():
+        for node, gradient, _ in walk({output.node: seed.data}, ledger):
+            if isinstance(node, Leaf):
+                value = backend_of(node.value).asarray(gradient, dtype=node.value.dtype)
+                arrived.append((node, value if node in ledger.own else value.copy()))
     for leaf, value in arrived:  # only now: a walk that fails leaves every .grad as it was
         leaf.grad = Tensor(Leaf(value if leaf.grad is None else leaf.grad.data + value))
 

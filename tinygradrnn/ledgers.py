@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tinygradrnn import ops
-from tinygradrnn.backend import backend_of
 from tinygradrnn.ops import Part, Product
 from tinygradrnn.recording import Array, Node, Place, at, state
 from tinygradrnn.tensors import Tensor
@@ -22,6 +21,7 @@ class ArrayLedger:
         self.totals: dict[Node, Array] = {}
         self.own: set[Node] = set()
         self.products: dict[Node, list[Product]] = {}
+        self.parts: dict[Node, list[Part]] = {}
 
     def add(self, node: Node, term: Any) -> None:
         """Add what one reader sends to a node."""
@@ -31,14 +31,9 @@ class ArrayLedger:
             products = self.products.setdefault(node, [])
             products.append(term)
             if len(products) == JOINED:
-                self._multiply(node)
+                self._add_new(node, ops.joined(self.products.pop(node)))
         elif kind is Part:
-            if node not in self.own:
-                xp = backend_of(node.value).xp
-                zeros = xp.zeros(node.shape, term.values.dtype)
-                totals[node] = xp.asarray(zeros + totals[node]) if node in totals else zeros
-                self.own.add(node)
-            ops.add_part(totals[node], *term)
+            self.parts.setdefault(node, []).append(term)
         elif node not in totals:
             totals[node] = term  # may be shared with another node: not ours to write into
         elif node in self.own:
@@ -47,14 +42,19 @@ class ArrayLedger:
             totals[node] = totals[node] + term
             self.own.add(node)
 
-    def _multiply(self, node: Node) -> None:
-        """Compute the products that have been sent to a node."""
-        self.add(node, ops.joined(self.products.pop(node)))
+    def _add_new(self, node: Node, term: Array) -> None:
+        """Add an array that nobody else has."""
+        if node in self.totals:
+            term += self.totals[node]
+        self.totals[node] = term
+        self.own.add(node)
 
     def take(self, node: Node) -> Array | None:
         """The complete gradient of a node, forgotten here; None if nothing arrived."""
         if node in self.products:
-            self._multiply(node)
+            self._add_new(node, ops.joined(self.products.pop(node)))
+        if node in self.parts:
+            self._add_new(node, ops.assembled(self.parts.pop(node), node.shape))
         return self.totals.pop(node, None)
 
 
@@ -110,7 +110,5 @@ Ledger = ArrayLedger | RecordingLedger
 def dense(term: Any, shape: tuple[int, ...]) -> Array:
     """A term as an array of the input's shape."""
     if isinstance(term, Part):
-        total = backend_of(term.values).xp.zeros(shape, term.values.dtype)
-        ops.add_part(total, *term)
-        return total
+        return ops.assembled([term], shape)
     return ops.contract(*term) if isinstance(term, Product) else term

@@ -8,6 +8,7 @@ from typing import Any
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
+from tinygradrnn.collector import without_collector
 from tinygradrnn.lengths import Lengths, checked_lengths, chosen, last_of, without_padding
 from tinygradrnn.nn.cells.base import (
     Cell,
@@ -133,7 +134,8 @@ class RNN(Module):
         order = range(steps - 1, -1, -1) if backwards else range(steps)
         variant = getattr(self.cell, "variant", "")
         equations = equations_of(self.cell, backwards)
-        with cell_scope(type(self.cell).__name__, variant, backwards, equations):
+        name = type(self.cell).__name__
+        with without_collector(), cell_scope(name, variant, backwards, equations):
             dropped = self._mask(state)
             for t in order:
                 with timestep(t + 1):

@@ -97,29 +97,38 @@ class Op:
         inputs: list[Node] = []
         values: list[Array] = []
         needs = False
+        kind: Any = None  # of the arrays
         for argument in arguments:
             if isinstance(argument, Tensor):
                 node = argument.node
                 if node.requires_grad:
                     needs = True
             elif type(argument) in NUMBERS:
-                node = Leaf(argument)
+                inputs.append(Leaf(argument))
+                values.append(argument)
+                continue
             elif any([isinstance(a, Tensor) for a in arguments]):
                 node = constant(argument, arguments)
             else:
                 return self.compute(arguments, settings)  # type: ignore[no-any-return]
+            value = node.value
+            if type(value) is not kind:
+                kind = type(value) if kind is None else SEVERAL
             inputs.append(node)
-            values.append(node.value)
-        value = self.compute(values, settings, inputs)
+            values.append(value)
+        try:
+            value = self.forward(array_modules[kind], *values, **settings)
+        except Exception:  # to say what is wrong, or a kind met for the first time
+            value = self.compute(values, settings, inputs)
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
             inputs = narrow
             value = self.compute([node.value for node in inputs], settings, inputs)
-        if type(value) not in array_modules and isinstance(value, np.generic):
+        if type(value) is not kind and isinstance(value, np.generic):
             value = np.asarray(value)  # NumPy's reductions give scalars, CuPy's 0-d arrays
         if needs and self.blind:
             needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
-        if needs and place.recording and self.differentiable:
+        if needs and self.differentiable and place.recording:
             node = Node(self, tuple(inputs), settings or NO_SETTINGS, value, place, True)
         elif state.capture is not None:
             node = state.capture.record(self, inputs, settings, value)
@@ -204,7 +213,8 @@ class EachRule:
         return partial(self.each, position)
 
 
-array_modules: dict[type, Any] = {}
+array_modules: dict[Any, Any] = {}
+SEVERAL = object()  # arrays of several types
 
 
 def without_integers(inputs: Sequence[Node], settings: dict[str, Any]) -> list[Node] | None:

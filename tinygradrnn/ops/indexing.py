@@ -49,8 +49,48 @@ def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]
     """Add values to ``target[index]`` in place; repeated integer indices accumulate."""
     if arrays:
         backend_of(target).scatter_add(target, filled(index, arrays), values)
+    elif (view := target[index]).ndim:
+        view += values  # target[index] += values would write the sum back once more
     else:
         target[index] += values
+
+
+def assembled(parts: Sequence[Part], shape: tuple[int, ...]) -> Array:
+    """The sum of parts that are arrays, each filled up with zeros to a shape."""
+    values = parts[0].values
+    xp = backend_of(values).xp
+    if side_by_side(parts, shape):
+        total = xp.empty(shape, values.dtype)
+        for part in parts:
+            total[part.where] = part.values
+        return total
+    total = xp.zeros(shape, values.dtype)
+    for part in parts:
+        add_part(total, *part)
+    return total
+
+
+def side_by_side(parts: Sequence[Part], shape: tuple[int, ...]) -> bool:
+    """Whether the parts lie along one axis and fill it from end to end: gates, or time steps."""
+    ahead = parts[0].where[:-1]
+    last = ahead == (Ellipsis,)
+    if not (last or ahead == (slice(None),) * len(ahead)) or len(ahead) >= len(shape) + last:
+        return False
+    size = shape[-1 if last else len(ahead)]
+    ranges = []
+    for _, where, arrays in parts:
+        if arrays or not where or where[:-1] != ahead:
+            return False
+        entry = where[-1]
+        if type(entry) is int:
+            ranges.append((entry % size, entry % size + 1))
+        elif type(entry) is slice and entry.step is None:
+            ranges.append(entry.indices(size)[:2])
+        else:
+            return False
+    ranges.sort()
+    ends = [0, *[stop for _, stop in ranges]]
+    return [*[start for start, _ in ranges], size] == ends
 
 
 take = Op(
@@ -66,7 +106,9 @@ def _pick(xp: Any, x: Array, ids: Array) -> Array:
 
 
 def _scatter(xp: Any, g: Array, ids: Array, size: int) -> Array:
-    return xp.where(ids[..., None] == xp.arange(size), g[..., None], xp.zeros((), g.dtype))
+    rows = xp.zeros((g.size, size), g.dtype)
+    rows[xp.arange(g.size), xp.broadcast_to(ids, g.shape).reshape(-1)] = g.reshape(-1)
+    return rows.reshape(*g.shape, size)
 
 
 pick: Op = Op(

@@ -34,9 +34,14 @@ def joined(products: Sequence[Product]) -> Any:
         return contract(*products[0])
     xp = backend_of(products[0].g).xp
     return contract(
-        xp.concatenate([x.reshape(-1, x.shape[-1]) for x, _ in products]),
-        xp.concatenate([g.reshape(-1, g.shape[-1]) for _, g in products]),
+        xp.concatenate([rows(x) for x, _ in products]),
+        xp.concatenate([rows(g) for _, g in products]),
     )
+
+
+def rows(x: Any) -> Any:
+    """All rows of all batches."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:

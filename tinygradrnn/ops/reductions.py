@@ -95,8 +95,9 @@ def _softmax(xp: Any, x: Array, axis: int) -> Array:
 
 
 def _log_softmax(xp: Any, x: Array, axis: int) -> Array:
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    y = x - x.max(axis=axis, keepdims=True)
+    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    return y
 
 
 logsumexp = Op(

@@ -64,10 +64,10 @@ class Cell(Module):
 
     def zeros(self, *shape: int) -> Tensor:
         """Zeros in the dtype and on the backend of the cell's parameters."""
-        parameters = self.parameters()
-        if not parameters:
+        first = next(self.named_parameters(), None)
+        if first is None:
             return Tensor(Leaf(get_backend().xp.zeros(shape, "float32")))
-        like = parameters[0].node.value
+        like = first[1].node.value
         return Tensor(Leaf(backend_of(like).xp.zeros(shape, like.dtype)))
 
 
