@@ -212,6 +212,9 @@ class Functions:
         return method("argsort", lambda array: np.argsort(array, kind="stable"))
 
 
+FUNCTIONS = Functions()
+
+
 class DoubleBackend(tinygradrnn_cupy.CuPyBackend):
     """The GPU backend itself, on the stand-in."""
 
@@ -219,7 +222,7 @@ class DoubleBackend(tinygradrnn_cupy.CuPyBackend):
     device = "a stand-in for a GPU"
 
     def __init__(self) -> None:
-        self.xp = Functions()
+        self.xp = FUNCTIONS
         self.array_type = DeviceArray
         self._add_segments = add_segments
 

@@ -126,7 +126,8 @@ def parts(operation: Operation, grid: Grid) -> Iterator[list[Access]]:
     for number in range(count):
         found = []
         for layout, address in zip(shape.layouts, operation.addresses, strict=True):
-            step = 0 if layout.point else SIZES[layout.dtype]
+            size = 0 if layout.point else SIZES[layout.dtype]
             row = layout.row if grid.rows > 1 else 0
-            found.append(Access(address, number * grid.columns * step, row, step, layout.dtype))
+            step = size if grid.columns > 1 else 0
+            found.append(Access(address, number * grid.columns * size, row, step, layout.dtype))
         yield found
