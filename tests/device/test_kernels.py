@@ -59,6 +59,7 @@ def views(base: Any) -> list[Any]:
         np.broadcast_to(base[0, :WIDTH_], (ROWS, WIDTH_)),
         np.broadcast_to(base[:, 3:4], (ROWS, WIDTH_)),
         np.broadcast_to(base[2, 7], (ROWS, WIDTH_)),
+        np.broadcast_to(flat[6:9].reshape(3, 1), (ROWS, WIDTH_)),
     ]
 
 
@@ -86,7 +87,7 @@ def wide(base: Any) -> list[Any]:
     ]
 
 
-OPERAND = st.tuples(st.integers(0, BASES - 1), st.integers(0, 10))
+OPERAND = st.tuples(st.integers(0, BASES - 1), st.integers(0, 11))
 CALLS = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 2), OPERAND, OPERAND, OPERAND),
     min_size=1,
@@ -98,7 +99,7 @@ def listed(chosen: Any, bases: Any) -> list[Any]:
     """The calls that were chosen, on these arrays."""
     calls: list[Any] = []
     for function, size, *operands in chosen:
-        kinds, counts = ((views, (11, 11, 8)), (wide, (6, 6, 4)), (thin, (6, 6, 4)))[size]
+        kinds, counts = ((views, (12, 12, 8)), (wide, (6, 6, 4)), (thin, (6, 6, 4)))[size]
         x, y, out = (
             DeviceArray(kinds(bases[k])[n % count])
             for (k, n), count in zip(operands, counts, strict=True)
@@ -114,7 +115,7 @@ def listed(chosen: Any, bases: Any) -> list[Any]:
     return calls
 
 
-COLUMN_THEN_ROWS = [(2, 2, (1, 0), (0, 0), (0, 1)), (4, 0, (0, 9), (1, 0), (1, 0))]
+COLUMN_THEN_ROWS = [(2, 2, (1, 3), (0, 0), (0, 3)), (4, 0, (0, 11), (1, 3), (1, 3))]
 
 
 @settings(max_examples=200, deadline=None)
