@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from device import double
 
-from tinygradrnn.backend import Backend, available_backends, backend_of_type, load_backend
+from tinygradrnn.backend import (
+    Backend,
+    available_backends,
+    backend_of_type,
+    backend_scope,
+    load_backend,
+)
 
 USABLE, REASON = available_backends()["cupy"]
 GPU = [pytest.param("cupy", marks=pytest.mark.gpu)] if USABLE else []  # else one test says why
@@ -29,9 +35,10 @@ def device(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """No other test knows of the stand-in."""
-    yield
+def beside_numpy() -> Iterator[None]:
+    """NumPy is the active backend, whatever the environment says; then the stand-in is forgotten."""
+    with backend_scope("numpy"):
+        yield
     backend_of_type.pop(double.DeviceArray, None)
 
 

@@ -176,6 +176,44 @@ def test_kinds_of_arguments(device: Backend) -> None:
                 assert float(loss) == 30
 
 
+def test_values_that_the_function_looks_at(device: Backend) -> None:
+    """They make a plan of their own, wherever they are."""
+    x = np.arange(6.0).reshape(3, 2)
+    for place in (np.asarray, device.asarray):
+        with tg.backend_scope(device):
+            step = tg.compile(lambda x, n: (x[: int(n)] * 2.0).sum())
+            for n in (1, 3, 1, 2):
+                assert float(step(x, place(n))) == 2 * x[:n].sum()
+        assert step.captures == 3
+
+
+def test_gradients_of_arguments(device: Backend) -> None:
+    with tg.backend_scope(device):
+        x = tg.tensor([[1.0, -2.0]], requires_grad=True)
+
+        @tg.compile
+        def step(x: tg.Tensor) -> tg.Tensor:
+            loss = (x * x).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            step(x)
+        np.testing.assert_array_equal(x.grad.numpy(), [[6.0, -12.0]])
+
+
+def test_checked_beside_the_function_itself(device: Backend) -> None:
+    with tg.backend_scope(device):
+        scale = 1.0
+        weight = tg.tensor([2.0, 3.0], requires_grad=True)
+        step = tg.compile(lambda x: (x * weight * scale).sum(), check=True)
+        x = np.ones(2)
+        assert float(step(x)) == float(step(x)) == 5
+        scale = 2.0
+        with pytest.raises(tg.CompileMismatchError, match="result 0 differs by up to 5"):
+            step(x)
+
+
 def test_numbers_that_differ_from_step_to_step(device: Backend) -> None:
     def make() -> Any:
         model, optimizer, _, batch = regression(lambda: nn.RNN(CELLS["elman"]()))()
