@@ -88,7 +88,8 @@ def main() -> int:
         return NO_GPU
     chosen = [job for job in jobs if not arguments.only or job.name in arguments.only]
     stopped = measured(chosen, settings)
-    where = f"{environment(PACKAGES)}; {backend.device}{', TF32' if arguments.tf32 else ''}."
+    tf32 = ", products in TF32" if arguments.tf32 else ""
+    where = f"{environment(PACKAGES)}; {device_of(backend)}{tf32}."
     if any(job.found for job in chosen):
         save(jobs, settings, where, arguments)
     wrong = [job.name for job in chosen if job.wrong]
@@ -111,6 +112,18 @@ def started(dry_run: bool, tf32: bool) -> tuple[Any, str]:
         return tg.use_backend(name), ""
     except BackendUnavailableError as error:
         return None, str(error)
+
+
+def device_of(backend: Any) -> str:
+    """Which GPU, and the CUDA of its driver and of CuPy."""
+    if not hasattr(backend.xp, "cuda"):
+        return str(backend.device)
+    runtime = backend.xp.cuda.runtime
+    driver, built = (
+        f"{version // 1000}.{version % 1000 // 10}"
+        for version in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
+    )
+    return f"{backend.device}, its driver for CUDA {driver}, CuPy for {built}"
 
 
 def measured(jobs: list[Any], settings: Settings) -> bool:

@@ -7,13 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from device.double import DeviceArray, DoubleBackend
 from processes import ROOT
 
-from tinygradrnn.backend import available_backends
+import tinygradrnn as tg
+from tinygradrnn.backend import available_backends, backend_of_type
 
 PROGRAM = [sys.executable, "-u", str(ROOT / "benchmarks" / "gpu.py")]
 USABLE, REASON = available_backends()["cupy"]
@@ -26,6 +31,17 @@ def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     cache = request.config.cache
     assert cache is not None
     return {**os.environ, "TINYGRADRNN_CACHE": str(cache.mkdir("kernels"))}
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The modules of the benchmarks by name, for the time of a test."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    before = set(sys.modules)
+    yield import_module
+    for name in set(sys.modules) - before:
+        if str(ROOT / "benchmarks") in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
 def run(*options: object, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -68,6 +84,27 @@ def test_without_a_gpu_it_says_why(tmp_path: Path) -> None:
     run("--output", path)
     assert "Measured before." in path.read_text("utf-8")
     assert not (tmp_path / "gpu.json").exists()
+
+
+def test_what_is_measured_of_a_device(bench: Any) -> None:
+    """On the stand-in for CuPy, which compiles kernels too."""
+    jobs, quick = bench("on_device"), bench("settings").Settings(quick=True)
+    sizes = (3, 4, 8)
+    with tg.backend_scope(DoubleBackend()):
+        operations, adding = jobs.Operations(sizes), jobs.ScatterAdd(sizes)
+        for job in (operations, adding):
+            job.run(quick, None)
+    backend_of_type.pop(DeviceArray)
+    assert "| four gates, as a kernel |" in operations.text()
+    assert [row["different results"] for row in adding.found.values()] == [1, 1]
+
+
+def test_the_device_is_described(bench: Any) -> None:
+    runtime = SimpleNamespace(driverGetVersion=lambda: 13020, runtimeGetVersion=lambda: 12090)
+    xp = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    backend = SimpleNamespace(device="NVIDIA H200 (GPU 0)", xp=xp)
+    described = bench("gpu").device_of(backend)
+    assert described == "NVIDIA H200 (GPU 0), its driver for CUDA 13.2, CuPy for 12.9"
 
 
 def test_the_results_have_the_section() -> None:

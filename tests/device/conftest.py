@@ -36,7 +36,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture(autouse=True)
 def beside_numpy() -> Iterator[None]:
-    """NumPy is the active backend, whatever the environment says; then the stand-in is forgotten."""
+    """NumPy is active, whatever the environment says; afterwards the stand-in is forgotten."""
     with backend_scope("numpy"):
         yield
     backend_of_type.pop(double.DeviceArray, None)
