@@ -27,9 +27,6 @@ def joined(
         For each of the calls that were given which of the new ones does it; arrays that must not
         go away as long as the new ones are used.
     """
-    if backend is None or backend.xp is np:
-        joiner = Joiner(calls)
-    else:
-        joiner = DeviceJoiner(calls, backend)
+    joiner = Joiner(calls) if backend is None or backend.xp is np else DeviceJoiner(calls, backend)
     joiner.join(turns)
     return joiner.calls, joiner.starts, list(joiner.keep.values())
