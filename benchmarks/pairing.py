@@ -116,6 +116,8 @@ class Comparison:
         Peers that could not, with the reason.
     wrong : list of str
         Peers that computed something else.
+    device : dict of str to float
+        MB on a device, of those that say it.
     """
 
     workload: Workload
@@ -124,6 +126,7 @@ class Comparison:
     first: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    device: dict[str, float] = field(default_factory=dict)
 
     def median(self, peer: str) -> float:
         return statistics.median(self.times[peer])
@@ -176,6 +179,7 @@ def measure(workers: Workers, peer: str, steps: int, found: Comparison) -> float
         found.failed[peer] = str(error)
         found.times.pop(peer, None)
         return None
+    found.device[peer] = answer.get("device", 0.0)
     return float(answer["seconds"])
 
 

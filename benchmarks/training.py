@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pairing import TOLERANCE, Comparison, Workers, compare
-from peers import ROWS
+from peers import ALL, ROWS
 from results import table
 from settings import Settings
 from workloads import MAIN, OTHERS, Workload
@@ -95,9 +95,9 @@ def against(value: float | None, goal: float) -> str:
 
 def problems(found: Comparison) -> list[str]:
     """What went wrong, in sentences."""
-    lines = [f"{ROWS[peer].label}: {reason}." for peer, reason in found.failed.items()]
+    lines = [f"{ALL[peer].label}: {reason}." for peer, reason in found.failed.items()]
     lines += [
-        f"{ROWS[peer].label} computed something else: its gradients are "
+        f"{ALL[peer].label} computed something else: its gradients are "
         f"{found.differences[peer]:.0e} apart, more than {TOLERANCE:g}."
         for peer in found.wrong
     ]

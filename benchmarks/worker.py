@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import ROWS, Peer
+from peers import ALL, Peer
 from workloads import RATE, Workload
 
 
@@ -64,7 +64,7 @@ def main(name: str) -> None:
     """Answer until the requests end."""
     answers = os.fdopen(os.dup(1), "w")
     sys.stdout = sys.stderr  # a package that prints must not answer
-    make = ROWS[name].load()
+    make = ALL[name].load()
     baseline = resident("VmRSS")
     print("{}", file=answers, flush=True)  # ready
     peer: Any = None
@@ -82,6 +82,7 @@ def main(name: str) -> None:
             else:
                 answer = timed(peer, request["time"])
             answer["peak"] = peak(baseline)
+            answer["device"] = peer.device_memory() if hasattr(peer, "device_memory") else 0.0
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)

@@ -345,15 +345,12 @@ def as_tensor(data: TensorLike) -> Tensor:
 
     Host data goes to the active backend; an array of any other one stays where it lives.
     """
-    return data if isinstance(data, Tensor) else Tensor(Leaf(placed(data)))
-
-
-def placed(data: TensorLike) -> Array:
-    """Data as an array: that of the host on the active backend, any other where it lives."""
+    if isinstance(data, Tensor):
+        return data
     array = to_array(data)
     owner = backend_of_type.get(type(array))
     stays = owner is not None and owner.name != "numpy"
-    return array if stays else get_backend().asarray(array)
+    return Tensor(Leaf(array if stays else get_backend().asarray(array)))
 
 
 def tensor(

@@ -90,3 +90,15 @@ ROWS: dict[str, Row] = {
     "jax": Row("JAX jit, scan", "jax_scan", "Scan", {}, "jax", LIBRARY_CELLS),
     "autograd": Row("HIPS autograd", "hips", "Loop", {}, "autograd", LIBRARY_CELLS),
 }
+
+ON_GPU = {"module": "pytorch", "needs": "torch", "cells": ("lstm", "gru")}
+
+# Those of benchmarks/gpu.py: ours on the backend that the environment names.
+GPU_ROWS: dict[str, Row] = {
+    "gpu-layer": Row("PyTorch nn.LSTM/GRU (cuDNN)", maker="Layer", **ON_GPU),
+    "gpu-cells": Row("PyTorch loop of nn.*Cell", maker="CellLoop", **ON_GPU),
+    "gpu-explicit": Row("tinygradrnn explicit", "ours", "Explicit"),
+    "gpu-compiled": Row("tinygradrnn compiled, no kernels", options={"fast": False}, **OURS),
+    "gpu-fused": Row("tinygradrnn compiled", options={"fast": None}, **OURS),
+}
+ALL = ROWS | GPU_ROWS

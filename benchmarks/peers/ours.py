@@ -93,6 +93,10 @@ class Explicit:
         arrays = {name: p.numpy() for name, p in self.parameters.items()}
         return {n: a for n, a in from_ours(self.workload, arrays).items() if a.ndim == 2}
 
+    def device_memory(self) -> float:
+        """MB that the backend holds on a device."""
+        return tg.get_backend().memory_info().get("held", 0) / 1e6
+
 
 class Recomputed(Explicit):
     """The same in √T segments, of which the backward pass computes the inside once more."""
@@ -112,14 +116,15 @@ class Compiled(Explicit):
     Parameters
     ----------
     workload : Workload
-    fast : bool
-        With kernels of Numba, which has to be installed; else without, even if it is.
+    fast : bool or None
+        With kernels of Numba, which has to be installed; else without, even if it is. None: as
+        ``tg.compile`` decides.
     without : tuple of str
         Passes to leave out.
     """
 
     def __init__(
-        self, workload: Workload, fast: bool = False, without: tuple[str, ...] = ()
+        self, workload: Workload, fast: bool | None = False, without: tuple[str, ...] = ()
     ) -> None:
         super().__init__(workload)
         self.train_step = tg.compile(self.train_step, without=without, fast=fast)

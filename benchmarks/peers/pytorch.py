@@ -10,6 +10,9 @@ import torch
 from workloads import RATE, Array, Workload
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")  # cuda: set by benchmarks/gpu.py
+TF32 = bool(os.environ.get("CUPY_TF32"))  # as CuPy is told
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = TF32
 
 LAYERS = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 SINGLE = {"elman": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}
@@ -29,13 +32,13 @@ class Model:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         ids, targets = (torch.from_numpy(a.T.copy()) for a in workload.data())  # (T, B)
-        self.ids, self.targets = ids, targets.reshape(-1)
+        self.ids, self.targets = ids.to(DEVICE), targets.reshape(-1).to(DEVICE)
         self.initial = workload.weights()
         self.embedding = torch.nn.Embedding(workload.V, workload.H)
         self.out = torch.nn.Linear(*self.initial["out.W"].shape)
         self.build()
         modules = dict.fromkeys([self.embedding, self.out, *(m for m, _ in self.cells.values())])
-        parameters = [p for module in modules for p in module.parameters()]
+        parameters = [p for module in modules for p in module.to(DEVICE).parameters()]
         self.optimizer = torch.optim.SGD(parameters, lr=RATE)
         self.reset()
 
@@ -67,10 +70,16 @@ class Model:
                 parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)))
 
     def gradients(self) -> dict[str, Array]:
-        return self._named(lambda parameter: parameter.grad.numpy())
+        return self._named(lambda parameter: parameter.grad.cpu().numpy())
 
     def matrices(self) -> dict[str, Array]:
-        return {n: a for n, a in self._named(lambda p: p.detach().numpy()).items() if a.ndim == 2}
+        return {
+            n: a for n, a in self._named(lambda p: p.detach().cpu().numpy()).items() if a.ndim == 2
+        }
+
+    def device_memory(self) -> float:
+        """MB that arrays have taken at most."""
+        return torch.cuda.max_memory_allocated() / 1e6 if DEVICE == "cuda" else 0.0
 
     def _named(self, value: Callable[[torch.Tensor], Array]) -> dict[str, Array]:
         found = {"embedding": value(self.embedding.weight)}

@@ -137,6 +137,23 @@ def test_a_long_run_outside_of_loops_stays(more: int, left: int, interpreted: No
     assert len(calls) == left
 
 
+def test_what_is_at_one_place_in_the_first_turn_only(interpreted: None) -> None:
+    """An operand that stays where it is, and one that moves on from there."""
+    x = np.random.default_rng(0).standard_normal((8, 2, 3))
+    results = []
+    for fast in (False, True):
+        h = np.ones((2, 3))
+        calls: list[Any] = []
+        for t in range(8):
+            calls += [(np.multiply, (h, x[t], h)), (np.add, (h, x[0], h))]
+        if fast:
+            calls, _, _keep = joined(calls, [list(range(0, 17, 2))])
+        for function, arguments in calls:
+            function(*arguments)
+        results.append(h)
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
+
+
 @pytest.mark.parametrize("kernels", ["interpreted", "numba"])
 def test_small_products_and_sums(kernels: str, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(kernels)

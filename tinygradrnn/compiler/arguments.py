@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.arrays import to_array
 from tinygradrnn.compiler.capture import CaptureError
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.recording import Array, Leaf
-from tinygradrnn.tensors import Tensor, placed
+from tinygradrnn.tensors import Tensor
 from tinygradrnn.trees import like, template_of, tensors_of
 
 Signature = tuple[Any, ...]
@@ -24,11 +25,13 @@ RETURNED = (Tensor, type(None), bool, int, float, str, np.generic)
 class Given:
     """The arrays among the arguments of a call, in order.
 
-    ``leaves``: those that are tensors which require a gradient, by position.
+    ``leaves``: those that are tensors which require a gradient, by position. ``host``: the
+    positions of NumPy's arrays that were given as such, which go to the active backend.
     """
 
     arrays: list[Array] = field(default_factory=list)
     leaves: dict[int, Leaf] = field(default_factory=dict)
+    host: set[int] = field(default_factory=set)
 
 
 def signature(value: Any, given: Given) -> Signature:
@@ -48,7 +51,9 @@ def signature(value: Any, given: Given) -> Signature:
         given.arrays.append(node.value)
         return ("array", value.shape, value.dtype, type(node.value), node.requires_grad)
     if hasattr(value, "dtype") and hasattr(value, "shape"):
-        array = placed(value)
+        array = to_array(value)
+        if isinstance(array, np.ndarray):
+            given.host.add(len(given.arrays))
         given.arrays.append(array)
         return ("array", array.shape, array.dtype, type(array), False)
     if isinstance(value, tuple | list):

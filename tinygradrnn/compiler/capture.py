@@ -324,3 +324,8 @@ def capturing(arguments: Sequence[Leaf]) -> Iterator[Capture]:
 def host_array(value: Array) -> np.ndarray[Any, Any]:
     """An array on the host."""
     return np.asarray(backend_of(value).to_numpy(value))
+
+
+def on_host(value: Any) -> np.ndarray[Any, Any]:
+    """An array, or a Python number, as an array on the host."""
+    return host_array(value) if hasattr(value, "shape") else np.asarray(value)

@@ -27,6 +27,7 @@ from tinygradrnn.compiler.capture import (
     CaptureError,
     Program,
     capturing,
+    host_array,
 )
 from tinygradrnn.compiler.checking import (
     CompileMismatchError,
@@ -41,6 +42,7 @@ from tinygradrnn.compiler.plan import Plan
 from tinygradrnn.compiler.ranges import Ranged, from_integers
 from tinygradrnn.compiler.rolling import roll
 from tinygradrnn.drawing import Drawing
+from tinygradrnn.plugins import Backend
 from tinygradrnn.recording import Array, Leaf, state
 from tinygradrnn.tensors import Tensor
 from tinygradrnn.trees import filled, tensors_of
@@ -72,7 +74,7 @@ class Compiled:
         self.function = function
         self.check = check
         self.without = without
-        self.fast = wanted(fast)
+        self.asked, self.fast = fast, wanted(fast)
         self.captures = 0
         self.plans: OrderedDict[Signature, list[Entry]] = OrderedDict()
         self._lock = RLock()
@@ -106,8 +108,14 @@ class Compiled:
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         """Compiles anew: plans belong to the parameters that they were made for."""
         return Compiled(
-            deepcopy(self.function, memo), check=self.check, without=self.without, fast=self.fast
+            deepcopy(self.function, memo), check=self.check, without=self.without, fast=self.asked
         )
+
+    def kernels(self, backend: Backend) -> bool:
+        """Whether the calls of a plan on a backend become kernels."""
+        if backend.xp is np:
+            return self.fast
+        return self.asked is not False and hasattr(backend.xp, "RawKernel")
 
     def explain(self) -> str:
         """What became of the function, for the kind of input that it was called with last.
@@ -151,7 +159,7 @@ class Compiled:
         capture, template, tensors = self._listened(arguments, options, given)
         program = capture.program
         try:
-            entry = Entry(program, template, self.without, self.fast)
+            entry = Entry(program, template, self.without, self.kernels)
         except BaseException:
             capture.undo()
             raise
@@ -167,7 +175,11 @@ class Compiled:
         self, arguments: tuple[Any, ...], options: dict[str, Any], given: Given
     ) -> tuple[Capture, Any, list[Tensor]]:
         """Run the function: what it does, what it returned, and the tensors in that."""
-        leaves = [Leaf(array, k in given.leaves) for k, array in enumerate(given.arrays)]
+        home = get_backend()
+        leaves = [
+            Leaf(home.asarray(array) if k in given.host else array, k in given.leaves)
+            for k, array in enumerate(given.arrays)
+        ]
         inside = opened((arguments, options), iter(leaves))
         name_arguments(self.function, *inside)
         tensors: list[Tensor] = []
@@ -200,7 +212,11 @@ class Entry:
     """The plan for one kind of input, and the conditions under which it is right."""
 
     def __init__(
-        self, program: Program, template: Any, without: tuple[str, ...], fast: bool
+        self,
+        program: Program,
+        template: Any,
+        without: tuple[str, ...],
+        kernels: Callable[[Backend], bool],
     ) -> None:
         self.program, self.template = program, template
         arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
@@ -210,13 +226,13 @@ class Entry:
             if isinstance(node, Leaf) and node.order < program.began and node not in arguments
         ]
         self.outside = [(leaf, leaf.value, leaf.requires_grad) for leaf in outside]
-        self.read = [(k, np.array(program.arguments[k].value)) for k in program.by_value]
+        self.read = [(k, host_array(program.arguments[k].value).copy()) for k in program.by_value]
         array = next((n.value for n in program.nodes if hasattr(n.value, "shape")), None)
         self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
         self.reports = optimise(rolled, without)
-        self.plan = Plan(program, rolled, self.backend, fast and self.backend.xp is np)
+        self.plan = Plan(program, rolled, self.backend, kernels(self.backend))
         self.checks = [Ranged(c, arguments) for c in program.checks if from_integers(c.node)]
         self.results = len(program.outputs)
         self.sent = [arguments[leaf] for leaf, _ in program.grads if leaf in arguments]
@@ -227,7 +243,7 @@ class Entry:
         return (
             all(guard.holds() for guard in program.guards)
             and all((leaf.grad is not None) == had for leaf, had in program.graded.items())
-            and all(np.array_equal(arrays[k], value) for k, value in self.read)
+            and all(np.array_equal(host_array(arrays[k]), value) for k, value in self.read)
             and all(
                 leaf.requires_grad == needs and alike(leaf.value, value)
                 for leaf, value, needs in self.outside
@@ -310,7 +326,8 @@ def compile(
     fast : bool, optional
         Join calls of NumPy into kernels that Numba compiles, and that are kept on disk for other
         processes (in ``TINYGRADRNN_CACHE`` if that is set). By default wherever Numba is
-        installed. On the GPU it has no effect.
+        installed. On the GPU calls become kernels unless it is False; CuPy compiles them, and
+        keeps them on disk.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygradrnn.compiler.memory import order_of
+from tinygradrnn.compiler.memory import address, order_of
 from tinygradrnn.compiler.values import Value
 from tinygradrnn.compiler.views import aligned
 from tinygradrnn.recording import Array
@@ -92,7 +92,7 @@ def reshape(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
     """The same values, copied in order."""
     source = inputs[0]
     target = out.reshape(source.shape)
-    if not low.xp.shares_memory(target, out):
+    if address(target) != address(out):  # a copy
         return False
     low.emit(low.xp.copyto, target, source)
     return True
@@ -136,7 +136,8 @@ def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
             return True
     if x.ndim == y.ndim == 1:
         return False
-    low.emit(low.xp.matmul, x, y, out)
+    # CuPy: the result is given by its name only
+    low.emit(partial(low.xp.matmul, out=out), x, y)
     return True
 
 
@@ -149,12 +150,7 @@ def flat(x: Array) -> Array | None:
         return None
     ordered = x.transpose(order)
     result = ordered.reshape(-1, x.shape[-1])
-    same = (
-        result.__array_interface__["data"] == x.__array_interface__["data"]
-        if hasattr(x, "__array_interface__")
-        else result.data.ptr == x.data.ptr
-    )
-    return result if same else None
+    return result if address(result) == address(x) else None
 
 
 def contract(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -293,7 +289,7 @@ def take(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
     ordered = ids.transpose(order)
     listed = low.temporary(ordered.shape, ids.dtype)
     low.emit(low.xp.copyto, listed, ordered)
-    low.emit(low.xp.take, weight, listed.reshape(-1), 0, rows, "clip")
+    emit_take(low, weight, listed.reshape(-1), 0, rows)
     return True
 
 
@@ -303,8 +299,14 @@ def pick(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
     where = flat_positions(low, value, x, ids, x.shape[-1])
     if where is None or out.dtype != x.dtype:
         return False
-    low.emit(low.xp.take, memory_of(x), where, None, out, "clip")
+    emit_take(low, memory_of(x), where, None, out)
     return True
+
+
+def emit_take(low: Lowering, x: Array, ids: Array, axis: int | None, out: Array) -> None:
+    """Elements at ids that are in range: NumPy need not look at them before it writes."""
+    mode = () if low.xp is not np else ("clip",)  # CuPy: there is none, it never looks
+    low.emit(low.xp.take, x, ids, axis, out, *mode)
 
 
 def scatter(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:

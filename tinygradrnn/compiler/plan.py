@@ -33,7 +33,7 @@ class Plan:
         self.low = Lowering(rolled, backend, safe)
         self.calls, self.sections = self.low.calls, self.low.sections
         if fast:
-            self.calls, starts, self.keep = joined(self.low.calls, self.low.turns)
+            self.calls, starts, self.keep = joined(self.low.calls, self.low.turns, backend)
             self.sections = [(region, starts[first]) for region, first in self.sections]
         if backend.xp is np:
             self.calls = [direct(*call) for call in self.calls]
@@ -43,7 +43,7 @@ class Plan:
         """The results for these arguments; parameters are changed in place."""
         for mine, given in zip(self.arguments, arguments, strict=True):
             if mine is not None:
-                mine[...] = given
+                mine[...] = self.backend.asarray(given)
         for leaf, read in self.program.held.items():
             found = read()
             if found is not leaf.value:  # another one since: the plan works on the array it knows

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.capture import Check, reachable
+from tinygradrnn.compiler.capture import Check, on_host, reachable
 from tinygradrnn.recording import Array, Leaf, Node
 
 Read = Callable[[Sequence[Array]], Array]
@@ -53,10 +53,11 @@ def reader(node: Node, arguments: dict[Leaf, int]) -> Read:
 
 
 def _leaf(leaf: Leaf, arguments: dict[Leaf, int]) -> Read:
+    """On the host: what is there anyway need not wait for a device."""
     if leaf in arguments:
         position = arguments[leaf]
-        return lambda arrays: arrays[position]
-    return lambda arrays: leaf.value
+        return lambda arrays: on_host(arrays[position])
+    return lambda arrays: on_host(leaf.value)
 
 
 def from_integers(node: Node) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.capture import Program
+from tinygradrnn.backend import backend_of
+from tinygradrnn.compiler.capture import Program, on_host
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
 from tinygradrnn.compiler.order import components, ordered
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
@@ -316,11 +317,12 @@ class _Roller:
             return Use(values[0])
         if any(v.kind != "constant" or v.shape != values[0].shape for v in values):
             raise Irregular
-        arrays = [np.asarray(v.data) for v in values]
+        arrays = [on_host(v.data) for v in values]
         if all((a == arrays[0]).all() for a in arrays):
             return Use(values[0])
         made = Value("constant", values[0].shape, values[0].dtype, Span(labels[0], labels[-1]))
-        made.data = np.stack(arrays)
+        beside = next(n.value for n in self.nodes if hasattr(n.value, "shape"))
+        made.data = backend_of(beside).asarray(np.stack(arrays))
         return Use(made, shift=0)
 
     def _tagged(self, members: dict[int, Node], value: Value) -> list[Term]:

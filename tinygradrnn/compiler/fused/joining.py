@@ -15,7 +15,6 @@ from tinygradrnn.compiler.fused.source import Kernel, write
 from tinygradrnn.compiler.memory import address
 
 MOST = 8192  # multiplications of a product that a kernel does itself
-FEWEST = 2  # calls that are worth a kernel
 LONGEST = 32  # calls in a kernel: what is not rolled can be of hundreds, and compile for a minute
 TURNS = 4  # turns of a loop that are worth looking at as a loop
 
@@ -46,12 +45,15 @@ class Joiner:
         Arrays that kernels know by their addresses only.
     """
 
-    def __init__(self, given: Sequence[Call]) -> None:
+    fewest, longest = 2, LONGEST  # calls that are worth a kernel
+    repeats = True  # whether one kernel can do all turns of a loop
+
+    def __init__(self, given: Sequence[Call], reader: Reader | None = None) -> None:
         self.given = given
         self.calls: list[Call] = []
         self.starts: list[int] = []
         self.keep: dict[int, Any] = {}
-        reader = Reader(MOST)
+        reader = reader or Reader(MOST)
         read = (reader.read(call) for call in given)
         self.read = [o if o and safe(o.shape, places(o.shape, o.addresses)) else None for o in read]
 
@@ -70,7 +72,7 @@ class Joiner:
         for first, last in self.runs(begin, end):
             operations = self.operations(first, last)
             if operations:
-                kernel = write(nests_of(operations))
+                kernel = self.kernel(operations)
                 self.emit(kernel, np.array(kernel.table, np.int64), last - first)
                 self.hold(operations)
             else:
@@ -85,10 +87,14 @@ class Joiner:
 
     def operations(self, first: int, last: int) -> list[Operation]:
         """A run that a kernel is to do; empty if none is."""
-        if not FEWEST <= last - first <= LONGEST:
+        if not self.fewest <= last - first <= self.longest:
             return []
         found = [o for o in self.read[first:last] if o is not None]
         return found if len(found) == last - first else []
+
+    def kernel(self, operations: Sequence[Operation], turns: bool = False) -> Kernel:
+        """One for these operations, with ``turns`` again and again."""
+        return write(nests_of(operations), turns)
 
     def leave(self, first: int, last: int) -> None:
         """Calls that stay as they are."""
@@ -138,7 +144,7 @@ class Joiner:
             return
         self.straight(begin, turns[0])
         made = [part for part in parts if part is not None]
-        if made[0].kernel is not None and made[0].last == length:
+        if self.repeats and made[0].kernel is not None and made[0].last == length:
             table = made[0].tables[0]
             table[0] = len(turns) - 1
             self.emit(made[0].kernel, table, turns[-1] - turns[0])
@@ -160,12 +166,14 @@ class Joiner:
         moves = np.diff(addresses, axis=0)
         if (moves != moves[0]).any() or not steady(every[0], moves[0], len(every)):
             return None
-        alone = last - first == turns[1] - turns[0]
-        kernel = write(nests_of(every[0]), turns=alone)
+        alone = self.repeats and last - first == turns[1] - turns[0]
+        kernel = self.kernel(every[0], turns=alone)
         tables = np.repeat(np.array([kernel.table], np.int64), len(every), axis=0)
         numbers = np.cumsum([0, *(len(o.addresses) for o in every[0])])
         for at, spots in kernel.spots:
-            which = numbers[spots[0].operation] + spots[0].operand
+            which, *others = [numbers[spot.operation] + spot.operand for spot in spots]
+            if (moves[:, others] != moves[:, [which]]).any():
+                return None  # at the same place in the first turn only
             tables[:, at] = addresses[:, which]
             if alone:
                 tables[:, at + 1] = moves[0, which]

@@ -66,25 +66,33 @@ class Operation(NamedTuple):
 class Reader:
     """Reads calls; what it has found out about a layout it does not find out again."""
 
+    array_type: type = np.ndarray
+
     def __init__(self, most: int) -> None:
         self.most = most  # multiplications of a product that a kernel does
         self.known: dict[Any, Shape | None] = {}
 
     def read(self, call: Call) -> Operation | None:
         """The operation of a call; None if no kernel can do it."""
-        found = operands(*call)
+        found = self.operands(*call)
         if found is None:
             return None
         name, arrays = found
-        if not all(isinstance(a, np.ndarray) for a in arrays):
+        if not all(isinstance(a, self.array_type) for a in arrays):
             return None
         key = (name, *((a.shape, a.strides, a.dtype) for a in arrays))
         if key not in self.known:
-            self.known[key] = self.shape(name, arrays)
+            self.known[key] = self.shape(name, tuple(map(outline, arrays)))
         shape = self.known[key]
         if shape is None:
             return None
         return Operation(shape, arrays, tuple(map(address, arrays)))
+
+    def operands(
+        self, function: Callable[..., Any], given: tuple[Any, ...]
+    ) -> tuple[str, Any] | None:
+        """What a call computes, by name, and its operands, the result last."""
+        return operands(function, given)
 
     def shape(self, name: str, arrays: tuple[Any, ...]) -> Shape | None:
         if any(a.dtype.name not in DTYPES or a.size == 0 for a in arrays):
@@ -94,6 +102,14 @@ class Reader:
         if name in ("row_sum", "row_max"):
             return reduction_of(name, arrays)
         return element_of(name, arrays)
+
+
+def outline(array: Array) -> Array:
+    """An array of NumPy that is laid out like this one; what is in it is not to be looked at."""
+    if isinstance(array, np.ndarray):
+        return array
+    one = np.empty(1, array.dtype)
+    return np.lib.stride_tricks.as_strided(one, array.shape, array.strides, writeable=False)
 
 
 def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str, Any] | None:
@@ -106,18 +122,24 @@ def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str,
         known = function.__name__ in EXPRESSIONS and len(given) == function.nin + 1
         return (function.__name__, given) if known else None
     if function is np.copyto:
-        out, source, *rest = given
-        if len(rest) == 2:
-            return "select", (rest[1], source, out, out)
-        if isinstance(source, int | float):
-            source = np.asarray(source, out.dtype)
-        return "copy", (source, out)
+        return copied(np, *given)
     if function is np.dot:
         return "times", given
     if getattr(function, "__name__", "") == "reduce" and len(given) == 5:
         x, axes, _, out, _ = given
         return reduced(function.__self__, x, axes, out)  # type: ignore[attr-defined]
     return None
+
+
+def copied(
+    xp: Any, out: Array, source: Any, casting: str = "", condition: Any = None
+) -> tuple[str, Any]:
+    """A copy; of what is copied only where a condition holds, a choice."""
+    if condition is not None:
+        return "select", (condition, source, out, out)
+    if isinstance(source, int | float):
+        source = xp.asarray(source, out.dtype)
+    return "copy", (source, out)
 
 
 def reduced(ufunc: Any, x: Array, axes: tuple[int, ...], out: Array) -> tuple[str, Any] | None:

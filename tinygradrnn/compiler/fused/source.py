@@ -29,12 +29,14 @@ class Kernel(NamedTuple):
     """A source and its table.
 
     ``spots``: where in the table the addresses of operands are, with the operands that are there;
-    where there are turns, what follows each is by how much it moves on in a turn.
+    where there are turns, what follows each is by how much it moves on in a turn. ``threads``: of
+    a GPU, one for each element.
     """
 
     text: str
     table: list[int]
     spots: list[tuple[int, list[Spot]]]
+    threads: int = 0
 
 
 def write(nests: Sequence[Nest], turns: bool = False) -> Kernel:
