@@ -284,7 +284,7 @@ case(
 case(
     "accumulate",
     lambda x, y, z: ops.accumulate(
-        x, y, np.array([1, 1]), z, places=((None, 0), ((ops.Hole(0),), 1), ((0,), 0)), shape=(3, 2)
+        x, y, tg.tensor([1, 1]), z, places=((None, 0), ((ops.Hole(0),), 1), ((0,), 0)), shape=(3, 2)
     ),
     lambda x, y, z: x + np.stack([z, y.sum(0), z * 0]),
     (3, 2),
@@ -339,13 +339,13 @@ for shape in ((4,), (2, 4), (2, 3, 4), (0, 4)):
     ids = np.random.default_rng(0).integers(0, 4, shape[:-1])
     case(
         f"pick {shape}",
-        lambda x, ids=ids: ops.pick(x, ids),
+        lambda x, ids=ids: ops.pick(x, tg.tensor(ids)),
         lambda x, ids=ids: (x * np.eye(4)[ids]).sum(-1),
         shape,
     )
     case(
         f"scatter {shape}",
-        lambda x, ids=ids: ops.scatter(x, ids, size=4),
+        lambda x, ids=ids: ops.scatter(x, tg.tensor(ids), size=4),
         lambda x, ids=ids: x[..., None] * np.eye(4)[ids],
         shape[:-1],
     )

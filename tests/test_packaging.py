@@ -28,6 +28,7 @@ LAYERS = [
         "plugins",
         "backend",
         "recording",
+        "ranges",
         "arrays",
         "handles",
         "tensors",

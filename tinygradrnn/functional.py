@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygradrnn import ops, seeds
-from tinygradrnn.arrays import TensorLike, to_array
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.shaping import no_axis
 from tinygradrnn.recording import Leaf, state
@@ -252,7 +252,7 @@ def nll_loss(
 ) -> Tensor:
     """−log_probs[target]: cross-entropy for log-probabilities (…, V), see :func:`cross_entropy`."""
     log_probs = as_tensor(log_probs)
-    targets = _beside(targets, log_probs)
+    targets = as_tensor(targets, beside=log_probs)
     if log_probs.ndim == 0 or targets.shape != log_probs.shape[:-1]:
         raise ValueError(
             f"targets of shape {targets.shape} do not fit scores of shape {log_probs.shape}; "
@@ -352,16 +352,9 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    ids = _beside(ids, weight)
+    ids = as_tensor(ids, beside=weight)
     _check_ids(ids, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
     return ops.take(weight, ids, index=(ops.Hole(0),))
-
-
-def _beside(ids: TensorLike, x: Tensor) -> Tensor:
-    """Integers as a tensor; those that are none yet go where x is, as an index does."""
-    if isinstance(ids, Tensor):
-        return ids
-    return Tensor(Leaf(backend_of(x.node.value).asarray(to_array(ids))))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
+from tinygradrnn.ranges import range_of
 from tinygradrnn.recording import Leaf, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -20,16 +21,16 @@ class Lengths:
     ----------
     tensor : Tensor (B,)
         Integers.
-    values : ndarray or None
-        The same on the host; None where another batch may have others (``tg.compile``).
+    shortest : int
+        The least of them; 0 where another batch may have others (``tg.compile``).
     """
 
-    def __init__(self, tensor: Tensor, values: np.ndarray[Any, Any] | None) -> None:
-        self.tensor, self.values = tensor, values
+    def __init__(self, tensor: Tensor, shortest: int) -> None:
+        self.tensor, self.shortest = tensor, shortest
 
     def all_run(self, t: int) -> bool:
         """Whether every sequence has a step number t, counted from 0."""
-        return self.values is not None and bool((self.values > t).all())
+        return self.shortest > t
 
     def running(self, t: int) -> Tensor:
         """Which sequences have a step number t: booleans (B,)."""
@@ -41,7 +42,7 @@ def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
     if lengths is None or isinstance(lengths, Lengths):
         return lengths
     batch, steps = x.shape[:2]
-    tensor = as_tensor(lengths if hasattr(lengths, "dtype") else np.asarray(lengths))
+    tensor = as_tensor(lengths if hasattr(lengths, "dtype") else np.asarray(lengths), beside=x)
     if tensor.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers, got {tensor.dtype}")
     if tensor.shape != (batch,):
@@ -49,8 +50,6 @@ def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
             f"lengths must be one number for each of the {batch} sequences, got shape "
             f"{tensor.shape}"
         )
-    values = tensor.node.value
-    values = np.asarray(backend_of(values).to_numpy(values), np.int64)
 
     def wrong(low: int, high: int) -> Exception:
         return ValueError(
@@ -58,14 +57,18 @@ def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
             "without steps has no last output; leave it out of the batch)"
         )
 
-    if values.size and (values.min() < 1 or values.max() > steps):
-        raise wrong(int(values.min()), int(values.max()))
+    low, high = range_of(tensor.node) or (steps, steps)
+    if low < 1 or high > steps:
+        raise wrong(low, high)
     if state.capture is not None:
         state.capture.check(tensor.node, 1, steps, wrong)
-        return Lengths(tensor, None)
-    if (values == steps).all():
+        return Lengths(tensor, 0)
+    if low == steps:
         return None
-    return Lengths(Tensor(Leaf(backend_of(x.node.value).asarray(values))), values)
+    here = backend_of(x.node.value)
+    if backend_of(tensor.node.value) is not here:
+        tensor = ops.transfer(tensor, backend=here)
+    return Lengths(tensor.astype("int64"), low)
 
 
 def chosen(runs: Tensor, x: Tensor, otherwise: Tensor | float) -> Tensor:
@@ -87,4 +90,5 @@ def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
     """The element of (B, T, …) at each sequence's own last step."""
     if lengths is None:
         return F.unstacked(y, y.shape[1] - 1, axis=1)
-    return y[np.arange(y.shape[0]), lengths.tensor - 1]
+    rows = as_tensor(np.arange(y.shape[0]), beside=y)
+    return ops.take(y, rows, lengths.tensor - 1, index=(ops.Hole(0), ops.Hole(1)))
