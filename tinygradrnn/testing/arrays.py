@@ -93,6 +93,10 @@ class GuardArray:
     def __deepcopy__(self, memo: Any) -> GuardArray:
         return GuardArray(self._held.copy())
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._held.__array_interface__, "version": 3}
+
     # ---------------------------------------------------------------- what NumPy is refused
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:

@@ -26,10 +26,9 @@ class Rule(NamedTuple):
             if keyword not in named and not any(p.startswith("**") for p in self.parameters):
                 listed = ", ".join(named) or "none"
                 raise TypeError(f"CuPy's {self.name} has no keyword {keyword!r}; it has: {listed}")
-        if self.kind != "ufunc" and not starred and count > len(named):
-            raise TypeError(
-                f"CuPy's {self.name} takes at most {len(named)} arguments, got {count}"
-            )
+        most = 2 if "axes" in named else count if self.kind == "ufunc" else len(named)
+        if not starred and count > most:
+            raise TypeError(f"CuPy's {self.name} takes at most {most} arguments, got {count}")
 
 
 @cache
