@@ -41,7 +41,9 @@ def assert_gradients_agree(
     assert y.shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12)
     u = rng.standard_normal(expected.shape)
-    loss = (y * tg.tensor(u)).sum() + 0.0 * sum(x.sum() for x in xs)  # depends on all of them in any case
+    loss = (y * tg.tensor(u)).sum() + 0.0 * sum(
+        x.sum() for x in xs
+    )  # depends on all of them in any case
     gradients = tg.grad(loss, xs)
     recorded = tg.grad(loss, xs, create_graph=True)
     loss.backward()

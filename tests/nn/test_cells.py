@@ -6,10 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from backends import beside
 from nn.formulas import BPTT, STEPS, complex_step, loop
 
 import tinygradrnn as tg
+from backends import beside
 from tinygradrnn import nn
 
 B, T, F, H = 2, 4, 3, 5

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from backends import beside
 from nn.formulas import complex_step, loop
 from nn.more_formulas import clockwork_step, deep_step, irnn_step, jordan_step, scrn_step
 
 import tinygradrnn as tg
+from backends import beside
 from tinygradrnn import nn
 
 B, T, N, H, Y, C = 2, 5, 3, 6, 4, 5  # batch, steps, features, hidden, output, context

@@ -202,7 +202,9 @@ def test_time_steps_are_labelled_in_reading_order():
         assert [node.timestep for node in uses] == [1, 2, 3, 4, 5]
         for node in uses:  # x_t is the slice at position t − 1, in either direction
             np.testing.assert_array_equal(
-                tg.Tensor(node.inputs[0]).numpy(), x.numpy()[:, node.timestep - 1], f"step {node.timestep}"
+                tg.Tensor(node.inputs[0]).numpy(),
+                x.numpy()[:, node.timestep - 1],
+                f"step {node.timestep}",
             )
         orders = [node.order for node in uses]
         assert orders == sorted(orders, reverse=reverse)

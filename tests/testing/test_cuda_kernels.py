@@ -77,9 +77,7 @@ def toolkit() -> list[str]:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kernel", tinygradrnn_cupy.KERNELS, ids=lambda kernel: kernel[-1])
-def test_kernels_compile(
-    kernel: Any, dtype: str, architecture: str, cupy: Any, nvrtc: Any
-) -> None:
+def test_kernels_compile(kernel: Any, dtype: str, architecture: str, cupy: Any, nvrtc: Any) -> None:
     binary = compiled(cupy, nvrtc, source(cupy, kernel, dtype), architecture)
     assert kernel[-1].encode() in binary
 

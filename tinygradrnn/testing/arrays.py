@@ -27,11 +27,13 @@ class GuardArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._held.shape
+        shape: tuple[int, ...] = self._held.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._held.dtype
+        dtype: np.dtype[Any] = self._held.dtype
+        return dtype
 
     @property
     def T(self) -> GuardArray:
@@ -242,6 +244,8 @@ def operator(name: str, place: str) -> Callable[..., Any]:
 
 
 def sign(name: str) -> Callable[..., Any]:
+    """An operator of one operand: ``-x``."""
+
     def apply(self: GuardArray) -> Any:
         with np.errstate(all="ignore"):
             return wrapped(getattr(np, name)(self._held))
@@ -272,6 +276,7 @@ def method(rule: Rule) -> Callable[..., Any]:
 
 
 def attribute(name: str) -> Any:
+    """A property, such as ``x.mT``."""
     return property(lambda self: wrapped(getattr(self._held, name)))
 
 

@@ -15,7 +15,7 @@ NO_AXES = frozenset(("allclose", "array_equal", "array_equiv"))  # arrays, where
 
 
 class GuardUfunc:
-    """A universal function: takes arrays of the guard and numbers, nothing that it would convert."""
+    """A universal function: takes the guard's arrays and numbers, nothing that needs converting."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -59,9 +59,7 @@ class GuardUfunc:
 
     def outer(self, first: Any, second: Any) -> Any:
         """What :meth:`numpy.ufunc.outer` does."""
-        return wrapped(
-            self._ufunc.outer(held(first, self.rule.name), held(second, self.rule.name))
-        )
+        return wrapped(self._ufunc.outer(held(first, self.rule.name), held(second, self.rule.name)))
 
     def _require(self, method: str) -> None:
         if method not in self.rule.ufunc_methods:

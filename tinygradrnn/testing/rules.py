@@ -47,22 +47,72 @@ def recorded() -> dict[str, dict[str, Rule]]:
 # Functions and methods in which CuPy waits for the device: the size of the result depends on
 # values, the result lives on the host, or values are checked.
 WAITS = frozenset(
-    """
-    get item tolist tobytes tofile dump dumps nonzero flatnonzero argwhere compress extract choose
-    unique unique_all unique_counts unique_inverse unique_values union1d intersect1d setdiff1d
-    setxor1d bincount histogram histogram2d histogramdd trim_zeros average place array2string
-    array_repr array_str save savez savez_compressed savetxt polyfit roots
-    linalg.cholesky linalg.cond linalg.det linalg.eig linalg.eigh linalg.eigvals linalg.eigvalsh
-    linalg.inv linalg.lstsq linalg.matrix_rank linalg.pinv linalg.qr linalg.slogdet linalg.solve
-    linalg.svd linalg.tensorinv linalg.tensorsolve
-    """.split()
+    [
+        "get",
+        "item",
+        "tolist",
+        "tobytes",
+        "tofile",
+        "dump",
+        "dumps",
+        "nonzero",
+        "flatnonzero",
+        "argwhere",
+        "compress",
+        "extract",
+        "choose",
+        "unique",
+        "unique_all",
+        "unique_counts",
+        "unique_inverse",
+        "unique_values",
+        "union1d",
+        "intersect1d",
+        "setdiff1d",
+        "setxor1d",
+        "bincount",
+        "histogram",
+        "histogram2d",
+        "histogramdd",
+        "trim_zeros",
+        "average",
+        "place",
+        "array2string",
+        "array_repr",
+        "array_str",
+        "save",
+        "savez",
+        "savez_compressed",
+        "savetxt",
+        "polyfit",
+        "roots",
+        "linalg.cholesky",
+        "linalg.cond",
+        "linalg.det",
+        "linalg.eig",
+        "linalg.eigh",
+        "linalg.eigvals",
+        "linalg.eigvalsh",
+        "linalg.inv",
+        "linalg.lstsq",
+        "linalg.matrix_rank",
+        "linalg.pinv",
+        "linalg.qr",
+        "linalg.slogdet",
+        "linalg.solve",
+        "linalg.svd",
+        "linalg.tensorinv",
+        "linalg.tensorsolve",
+    ]
 )
 # Parameters for which CuPy takes an array, never a list that it would have to convert.
-OPERANDS = frozenset("a a1 a2 arr ary array b condition m x x1 x2 y".split())
+OPERANDS = frozenset(
+    ["a", "a1", "a2", "arr", "ary", "array", "b", "condition", "m", "x", "x1", "x2", "y"]
+)
 # They take lists in place of arrays, or need none.
-FREE = frozenset("iterable isscalar ndim result_type shape size".split())
+FREE = frozenset(["iterable", "isscalar", "ndim", "result_type", "shape", "size"])
 FROM_HOST = frozenset(
-    "array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray".split()
+    ["array", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray"]
 )
 
 
