@@ -26,6 +26,8 @@ from tinygradrnn.backend import (
     use_backend,
 )
 
+pytestmark = pytest.mark.numpy_only("about how a backend is chosen")
+
 WITHOUT_CUPY = "import sys; sys.modules['cupy'] = None\n"
 NAME = "from tinygradrnn.backend import *; print(get_backend().name, '|', active_origin())"
 

@@ -23,6 +23,8 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import gradients, graph, ledgers, nn, ops, recording, tensors
 
+pytestmark = pytest.mark.numpy_only("about the tests themselves")
+
 Patch = pytest.MonkeyPatch
 
 

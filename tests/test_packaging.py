@@ -16,6 +16,8 @@ from processes import ROOT, pip_install, run_python
 
 import tinygradrnn
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 PACKAGES = ("tinygradrnn", "tinygradrnn_numpy", "tinygradrnn_cupy")
 SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
 

@@ -16,7 +16,7 @@ Range = tuple[int, int]
 
 
 class Integers(Leaf):
-    """A leaf of integers whose smallest and largest are known.
+    """A leaf of integers between two numbers that are known.
 
     Attributes
     ----------
@@ -46,8 +46,6 @@ def placed(array: Array, backend: Backend, name: str | None = None) -> Leaf:
 
 def range_of(node: Node) -> Range | None:
     """The smallest and the largest of integers; None if there are none. May wait for a device."""
-    if isinstance(node, Integers) and node.range is not None:
-        return node.range
     value = node.value
     if not value.size:
         return None
@@ -59,14 +57,23 @@ def range_of(node: Node) -> Range | None:
 
 
 def known_range(node: Node) -> Range | None:
-    """The same where nobody has to wait for it; else None."""
+    """Two numbers that integers lie between, where nobody has to wait for them; else None."""
     if isinstance(node.value, np.ndarray):
         return range_of(node)
     return node.range if isinstance(node, Integers) else None
 
 
+def outside(node: Node, low: int, high: int) -> Range | None:
+    """None if all integers are in low…high; else the smallest and the largest there are."""
+    for look in (known_range, range_of):
+        found = look(node)
+        if found and low <= found[0] and found[1] <= high:
+            return None
+    return found
+
+
 def ranged(source: Node, result: Node, by: int = 0) -> Node:
-    """The result, which holds a part of the integers of the source plus a number: its range too."""
+    """The result, a part of the integers of the source plus a number: what is known of it."""
     if not (isinstance(source, Integers) and source.range and isinstance(result, Leaf)):
         return result
     low, high = source.range

@@ -18,6 +18,8 @@ from stepper.test_page import hostile_loss
 import tinygradrnn as tg
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

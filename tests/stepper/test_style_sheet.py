@@ -14,6 +14,8 @@ from tinygradrnn.drawing.scene import Over
 from tinygradrnn.stepper.page import SCRIPTS
 from tinygradrnn.stepper.picture import style_variables
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 tinycss2 = pytest.importorskip("tinycss2", reason="tinycss2 is not installed")
 
 

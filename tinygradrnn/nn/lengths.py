@@ -9,7 +9,7 @@ import numpy as np
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.backend import backend_of
-from tinygradrnn.ranges import range_of
+from tinygradrnn.ranges import known_range, outside, range_of
 from tinygradrnn.recording import Leaf, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -57,12 +57,12 @@ def checked_lengths(lengths: Any, x: Tensor) -> Lengths | None:
             "without steps has no last output; leave it out of the batch)"
         )
 
-    low, high = range_of(tensor.node) or (steps, steps)
-    if low < 1 or high > steps:
-        raise wrong(low, high)
+    if found := outside(tensor.node, 1, steps):
+        raise wrong(*found)
     if state.capture is not None:
         state.capture.check(tensor.node, 1, steps, wrong)
         return Lengths(tensor, 0)
+    low, _ = known_range(tensor.node) or range_of(tensor.node) or (steps, steps)
     if low == steps:
         return None
     here = backend_of(x.node.value)

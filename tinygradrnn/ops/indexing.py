@@ -14,7 +14,7 @@ from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
 from tinygradrnn.ops.shaping import stack
-from tinygradrnn.ranges import Integers, range_of, ranged
+from tinygradrnn.ranges import Integers, outside, ranged
 from tinygradrnn.recording import Array, Leaf, state
 from tinygradrnn.tensors import Tensor
 
@@ -217,8 +217,8 @@ def check_within(
     integers: Array | Tensor, low: int, high: int, message: Callable[[int, int], str]
 ) -> None:
     """Raise IndexError, with the message for the smallest and largest, unless all are in range."""
-    found = range_of(integers.node if isinstance(integers, Tensor) else Leaf(integers))
-    if found and not (low <= found[0] and found[1] <= high):
+    found = outside(integers.node if isinstance(integers, Tensor) else Leaf(integers), low, high)
+    if found:
         raise IndexError(message(*found))
     if state.capture is not None and isinstance(integers, Tensor):
         state.capture.check(integers.node, low, high, lambda *found: IndexError(message(*found)))
