@@ -236,7 +236,7 @@ def test_unknown_name_in_the_environment():
     assert run_python(NAME, backend="cuda", fails=True) == (
         "tinygradrnn.plugins.UnknownBackendError: 'cuda' is not a backend (from "
         "TINYGRADRNN_BACKEND in the environment). Did you mean 'cupy'? Available names: numpy, "
-        "cupy, auto. Plug-ins found: none (entry-point group 'tinygradrnn.backends')."
+        "cupy, guard, auto. Plug-ins found: none (entry-point group 'tinygradrnn.backends')."
     )
 
 

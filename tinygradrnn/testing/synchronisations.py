@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tinygradrnn.backend import Backend
 from tinygradrnn.ops.base import lines
 
@@ -28,8 +30,10 @@ class Guard:
         return len(self.places)
 
     def __repr__(self) -> str:
-        count = f"{self.synchronisations} host synchronisations"
-        return "\n  ".join([count + (":" if self.places else ""), *self.places])
+        counts = Counter(self.places)
+        lines = [f"{n} × {place}" if n > 1 else place for place, n in counts.items()]
+        total = f"{self.synchronisations} host synchronisations"
+        return "\n  ".join([f"{total}:" if lines else total, *lines])
 
 
 listening: list[Guard] = []
