@@ -92,7 +92,7 @@ def test_a_part_that_is_in_range_is_no_error() -> None:
         columns = tg.tensor(np.array([[0, 900], [3, 500]]))
         assert F.embedding(columns[:, 0], scores()).shape == (2, 3)
         assert g.synchronisations == 1
-        with pytest.raises(IndexError, match="from 500 to 900; 'W'|from 500 to 900"):
+        with pytest.raises(IndexError, match="from 500 to 900"):
             F.embedding(columns[:, 1], scores())
 
 

@@ -50,9 +50,9 @@ class ClockworkCell(Cell):
     does not is a slice of the old state, and the state joins them. Only where some sequences of the
     batch tick and others do not (a layer that runs backwards over unequal lengths) a block is
     computed and chosen from by the mask ``ticks``. The clock decides this in Python while the graph
-    is recorded, so it is kept on the host. Under ``tg.compile`` a clock that may be another one at
-    the next call (carried from call to call, or lengths were given) decides in the graph: all
-    blocks are computed at all steps, and chosen from.
+    is recorded. Under ``tg.compile`` a clock that may be another one at the next call (carried from
+    call to call, or lengths were given) decides in the graph: all blocks are computed at all steps,
+    and chosen from. So does, on a GPU, one that could be read only by waiting (unequal lengths).
 
     Parameters
     ----------
