@@ -35,7 +35,7 @@ class Integers(Leaf):
         self.range = None
 
 
-def placed(array: Array, backend: Backend, name: str | None = None) -> Leaf:
+def leaf_on(array: Array, backend: Backend, name: str | None = None) -> Leaf:
     """A leaf for an array, taken to a backend."""
     made = backend.asarray(array)
     moved = type(made) is not type(array)

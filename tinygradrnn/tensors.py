@@ -14,7 +14,7 @@ import numpy as np
 from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
 from tinygradrnn.backend import backend_of, backend_of_type, get_backend, load_backend
 from tinygradrnn.handles import Handle, Shape
-from tinygradrnn.ranges import placed
+from tinygradrnn.ranges import leaf_on
 from tinygradrnn.recording import Array, Leaf, no_grad, state
 
 
@@ -353,7 +353,7 @@ def as_tensor(data: TensorLike, beside: Tensor | None = None) -> Tensor:
     owner = backend_of_type.get(type(array))
     stays = owner is not None and owner.name != "numpy"
     backend = get_backend() if beside is None else backend_of(beside.node.value)
-    return Tensor(Leaf(array) if stays else placed(array, backend))
+    return Tensor(Leaf(array) if stays else leaf_on(array, backend))
 
 
 def tensor(
@@ -383,7 +383,7 @@ def tensor(
     ValueError
         For ragged lists.
     """
-    leaf = placed(to_array(data, dtype), get_backend(), name)
+    leaf = leaf_on(to_array(data, dtype), get_backend(), name)
     leaf.value = leaf.value.copy()
     made = Tensor(leaf)
     if requires_grad:

@@ -12,11 +12,11 @@ from collections import Counter
 
 import numpy as np
 from matplotlib.figure import Figure
-from tinygradrnn.course import show
 
 import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn, optim
+from tinygradrnn.course import show
 
 backend = tg.get_backend()
 print(f"active: {backend.name}, on {backend.device}")
