@@ -39,9 +39,10 @@ for name, (usable, why) in tg.available_backends().items():
 # %%
 with tg.backend_scope("guard"):
     there = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="there")
-here = tg.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True, name="here")
+with tg.backend_scope("numpy"):
+    here = tg.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True, name="here")
 
-product = there @ there.T  # no scope is active, and yet it runs on the guard
+product = there @ there.T  # outside of the scope, and yet it runs on the guard
 print(type(there.data).__name__, type(product.data).__name__, type(here.data).__name__)
 
 # %% [markdown]
@@ -59,7 +60,7 @@ except tg.MixedBackendError as error:
 # through it.
 
 # %%
-loss = (there.to(backend.name) * here).sum()
+loss = (there.to("numpy") * here).sum()
 loss.backward()
 print("∂L/∂there =", there.grad.numpy().tolist(), "as", type(there.grad.data).__name__)
 assert np.array_equal(there.grad.numpy(), here.numpy())
