@@ -26,6 +26,8 @@ from tinygradrnn.backend import (
     use_backend,
 )
 
+pytestmark = pytest.mark.numpy_only("about how a backend is chosen")
+
 WITHOUT_CUPY = "import sys; sys.modules['cupy'] = None\n"
 AT_FIRST_USE = "at first use, <string>:1"
 UNSET = f"the default: TINYGRADRNN_BACKEND was not set {AT_FIRST_USE}"
@@ -307,7 +309,8 @@ def test_available_backends_reports_a_broken_cupy(broken_cupy):
 def test_unknown_name_in_the_environment():
     assert run_python(NAME, backend="cuda", fails=True) == (
         "tinygradrnn.plugins.UnknownBackendError: 'cuda' is not a backend (from "
-        f"{VARIABLE}). Did you mean 'cupy'? Available names: numpy, cupy, auto. Plug-ins found: "
+        f"{VARIABLE}). Did you mean 'cupy'? Available names: numpy, cupy, guard, auto. Plug-ins "
+        "found: "
         "none (entry-point group 'tinygradrnn.backends'). tinygradrnn.use_backend() takes any of "
         "them."
     )

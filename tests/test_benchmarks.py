@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from processes import ROOT
 
+pytestmark = pytest.mark.numpy_only("measures NumPy")
+
 FOLDER = ROOT / "benchmarks"
 MODULES = ("workloads", "peers", "pairing", "results", "settings", "training", "worker")
 SMALL = {"B": 2, "T": 5, "H": 8, "V": 6}

@@ -16,6 +16,8 @@ from processes import run_python
 import tinygradrnn
 from tinygradrnn.cli import main
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 TEXT = "Tomorrow, and tomorrow, and tomorrow,\nCreeps in this petty pace from day to day,\n" * 20
 SMALL = ("--hidden", "6", "--embedding", "4", "--batch", "2", "--length", "5", "--steps", "6")
 ALL = [

@@ -8,6 +8,8 @@ import tomllib
 import pytest
 from processes import ROOT
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 

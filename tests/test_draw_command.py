@@ -16,6 +16,8 @@ from tinygradrnn.cli import main
 from tinygradrnn.models import EXAMPLES, CharacterModel, example_loss, unrolled_loss
 from tinygradrnn.text import Vocabulary
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 LEVELS = ("op", "gate", "cell", "layer")
 PROGRAM = """
 from __future__ import annotations

@@ -16,7 +16,7 @@ INTEGERS = tg.tensor([1, 2])
     [
         lambda: FLOATS * INTEGERS,
         lambda: INTEGERS * FLOATS,
-        lambda: FLOATS + np.array([1, 2]),
+        lambda: FLOATS + tg.tensor(np.array([1, 2])),
         lambda: INTEGERS / 2,
         lambda: INTEGERS / INTEGERS,
         lambda: INTEGERS.mean(),

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from processes import ROOT
+
+pytestmark = pytest.mark.numpy_only("about files and processes")
 
 SCRIPT = ROOT / "tutorials" / "gallery.py"
 

@@ -24,6 +24,8 @@ import tinygradrnn as tg
 from tinygradrnn import ctc, gradients, graph, ledgers, nn, ops, recording, tensors
 from tinygradrnn.reduction import reduced
 
+pytestmark = pytest.mark.numpy_only("about the tests themselves")
+
 Patch = pytest.MonkeyPatch
 
 

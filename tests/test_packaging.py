@@ -16,6 +16,8 @@ from processes import ROOT, pip_install, run_python
 
 import tinygradrnn
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 PACKAGES = ("tinygradrnn", "tinygradrnn_numpy", "tinygradrnn_cupy")
 SOURCES = (ROOT / "tinygradrnn", *(ROOT / "backends").iterdir())
 TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
@@ -29,6 +31,7 @@ LAYERS = [
         "plugins",
         "backend",
         "recording",
+        "ranges",
         "arrays",
         "handles",
         "tensors",

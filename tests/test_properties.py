@@ -41,7 +41,9 @@ def assert_gradients_agree(
     assert y.shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12)
     u = rng.standard_normal(expected.shape)
-    loss = (y * u).sum() + 0.0 * sum(x.sum() for x in xs)  # depends on all of them in any case
+    loss = (y * tg.tensor(u)).sum() + 0.0 * sum(
+        x.sum() for x in xs
+    )  # depends on all of them in any case
     gradients = tg.grad(loss, xs)
     recorded = tg.grad(loss, xs, create_graph=True)
     loss.backward()
@@ -151,6 +153,7 @@ def assert_indexing_agrees(a: np.ndarray, index: Any) -> None:
     u = values(1, y.shape)
     scattered = np.zeros_like(a)
     np.add.at(scattered, index, u)
+    u = tg.tensor(u)
     recorded = tg.grad((y * u).sum(), x, create_graph=True)[0]
     (y * u).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), scattered, rtol=1e-14, atol=1e-14)

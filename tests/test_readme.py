@@ -8,9 +8,12 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
 from processes import ROOT
 
 from tinygradrnn.cli import main
+
+pytestmark = pytest.mark.numpy_only("about files and processes")
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
 

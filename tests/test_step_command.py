@@ -12,6 +12,8 @@ import tinygradrnn as tg
 from tinygradrnn.cli import main
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 PROGRAM = """
 import numpy as np
 from tinygradrnn import nn

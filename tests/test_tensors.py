@@ -48,18 +48,28 @@ def test_tensor_copies_its_data() -> None:
     assert (numbers(x), numbers(y)) == ([7, 7], [1, 1])
 
 
-def test_arrays_and_lists_stand_on_both_sides() -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(
+            np.array([3.0, 4.0]), marks=pytest.mark.numpy_only("other backends copy nothing")
+        ),
+        [3.0, 4.0],
+        tg.tensor([3.0, 4.0]),
+    ],
+    ids=["array", "list", "tensor"],
+)
+def test_arrays_and_lists_stand_on_both_sides(other: Any) -> None:
     x = leaf([1, 2])
-    for other in (np.array([3.0, 4.0]), [3.0, 4.0], tg.tensor([3.0, 4.0])):
-        assert numbers(other + x) == numbers(x + other) == [4, 6]
-        assert numbers(other - x) == [2, 2]
-        assert numbers(other / x) == [3, 2]
-        assert numbers(other**x) == [3, 16]
-        assert numbers(other @ x) == numbers(x @ other) == 11
-        assert numbers(other > x) == [True, True]
-        assert isinstance(other * x, tg.Tensor)
+    assert numbers(other + x) == numbers(x + other) == [4, 6]
+    assert numbers(other - x) == [2, 2]
+    assert numbers(other / x) == [3, 2]
+    assert numbers(other**x) == [3, 16]
+    assert numbers(other @ x) == numbers(x @ other) == 11
+    assert numbers(other > x) == [True, True]
+    assert isinstance(other * x, tg.Tensor)
     assert numbers(np.float64(2) * x) == [2, 4]
-    assert numbers(np.ones((2, 2)) @ x) == [3, 3]
+    assert numbers(tg.tensor(np.ones((2, 2))) @ x) == [3, 3]
     with pytest.raises(TypeError, match="Tensor"):  # an array cannot hold what x remembers
         np.ones(2).__iadd__(x)
         array = np.ones(2)

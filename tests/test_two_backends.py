@@ -14,6 +14,13 @@ from tinygradrnn import functional as F
 from tinygradrnn.backend import backend_of_type
 
 
+@pytest.fixture(autouse=True)
+def here() -> Iterator[None]:
+    """NumPy is the other of the two, whatever the suite runs on."""
+    with tg.backend_scope("numpy"):
+        yield
+
+
 @pytest.fixture
 def there() -> Iterator[tg.Tensor]:
     """A tensor on a second backend, while NumPy is the active one."""

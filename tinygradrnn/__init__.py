@@ -4,6 +4,7 @@ from tinygradrnn import analysis as analysis
 from tinygradrnn import functional as functional
 from tinygradrnn import nn as nn
 from tinygradrnn import optim as optim
+from tinygradrnn import testing as testing
 from tinygradrnn.backend import (
     Backend,
     BackendUnavailableError,
@@ -110,6 +111,7 @@ __all__ = [
     "scope",
     "step_through",
     "tensor",
+    "testing",
     "timestep",
     "use_backend",
 ]

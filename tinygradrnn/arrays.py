@@ -28,6 +28,13 @@ def require_real(dtype: Any) -> np.dtype[Any]:
     return real
 
 
+def address(array: Array) -> int:
+    """Where an array begins in the memory of its device."""
+    if hasattr(array, "__cuda_array_interface__"):
+        return int(array.__cuda_array_interface__["data"][0])
+    return int(array.__array_interface__["data"][0])
+
+
 def to_array(data: TensorLike, dtype: Any = None) -> Array:
     """Turn what the user gave into an array; NumPy arrays stay, Python floats become float32."""
     if hasattr(data, "node"):

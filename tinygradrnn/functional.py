@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn import ops, seeds
-from tinygradrnn.arrays import TensorLike, to_array
+from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ctc import ctc_beam_search as ctc_beam_search
 from tinygradrnn.ctc import ctc_greedy_decode as ctc_greedy_decode
@@ -158,6 +158,7 @@ def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
     Parameters
     ----------
     g : tensor of 0 and 1, or of booleans
+        Numbers are looked at; on a GPU booleans spare the wait.
     x, s : tensor
         What is read and the memory; all three broadcast.
 
@@ -168,7 +169,8 @@ def hard_gate(g: TensorLike, x: TensorLike, s: TensorLike) -> Tensor:
     """
     g, x, s = as_tensor(g), as_tensor(x), as_tensor(s)
     binary = g.node.value
-    if state.capture is None and not bool(((binary == 0) | (binary == 1)).all()):
+    looked_at = state.capture is None and g.dtype.kind != "b"
+    if looked_at and not bool(((binary == 0) | (binary == 1)).all()):
         raise ValueError(
             f"hard_gate: g must hold 0 and 1 only, got {g.node.describe()} with other values; "
             "soft_gate takes any numbers"
@@ -255,7 +257,7 @@ def nll_loss(
 ) -> Tensor:
     """−log_probs[target]: cross-entropy for log-probabilities (…, V), see :func:`cross_entropy`."""
     log_probs = as_tensor(log_probs)
-    targets = _beside(targets, log_probs)
+    targets = as_tensor(targets, beside=log_probs)
     if log_probs.ndim == 0 or targets.shape != log_probs.shape[:-1]:
         raise ValueError(
             f"targets of shape {targets.shape} do not fit scores of shape {log_probs.shape}; "
@@ -337,16 +339,9 @@ def embedding(ids: TensorLike, weight: TensorLike) -> Tensor:
     weight = as_tensor(weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (V, E), got {weight.node.describe()}")
-    ids = _beside(ids, weight)
+    ids = as_tensor(ids, beside=weight)
     _check_ids(ids, weight.shape[0], "embedding", f"{weight.node.describe()} has rows")
     return ops.take(weight, ids, index=(ops.Hole(0),))
-
-
-def _beside(ids: TensorLike, x: Tensor) -> Tensor:
-    """Integers as a tensor; those that are none yet go where x is, as an index does."""
-    if isinstance(ids, Tensor):
-        return ids
-    return Tensor(Leaf(backend_of(x.node.value).asarray(to_array(ids))))
 
 
 def one_hot(ids: TensorLike, num_classes: int, dtype: Any = "float32") -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn import ops
-from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
+from tinygradrnn.ranges import known_range, outside, range_of
 from tinygradrnn.recording import Leaf, state
-from tinygradrnn.tensors import Tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 
 class Lengths:
@@ -21,16 +21,16 @@ class Lengths:
     ----------
     tensor : Tensor (B,)
         Integers.
-    values : ndarray or None
-        The same on the host; None where another batch may have others (``tg.compile``).
+    shortest : int
+        The least of them; 0 where another batch may have others (``tg.compile``).
     """
 
-    def __init__(self, tensor: Tensor, values: np.ndarray[Any, Any] | None) -> None:
-        self.tensor, self.values = tensor, values
+    def __init__(self, tensor: Tensor, shortest: int) -> None:
+        self.tensor, self.shortest = tensor, shortest
 
     def all_run(self, t: int) -> bool:
         """Whether every sequence has a step number t, counted from 0."""
-        return self.values is not None and bool((self.values > t).all())
+        return self.shortest > t
 
     def running(self, t: int) -> Tensor:
         """Which sequences have a step number t: booleans (B,)."""
@@ -42,7 +42,7 @@ def checked_lengths(lengths: Any, x: Tensor, name: str = "lengths") -> Lengths |
     if lengths is None or isinstance(lengths, Lengths):
         return lengths
     steps = x.shape[1]
-    tensor, values = checked_counts(
+    tensor, shortest = checked_counts(
         name,
         lengths,
         x,
@@ -54,22 +54,20 @@ def checked_lengths(lengths: Any, x: Tensor, name: str = "lengths") -> Lengths |
         ),
     )
     if state.capture is not None:
-        return Lengths(tensor, None)
-    if (values == steps).all():
+        return Lengths(tensor, 0)
+    if shortest == steps:
         return None
-    return Lengths(tensor.astype("int64"), values)
+    return Lengths(tensor.astype("int64"), shortest)
 
 
 def checked_counts(
     name: str, counts: Any, x: Tensor, low: int, high: int, wrong: Callable[[int, int], str]
-) -> tuple[Tensor, np.ndarray[Any, Any]]:
-    """One integer in low…high for each sequence of x, beside x and on the host.
+) -> tuple[Tensor, int]:
+    """One integer in low…high for each sequence of x, beside x, and the least of them.
 
     ``wrong`` words the error for the least and the largest.
     """
-    if not hasattr(counts, "dtype"):
-        counts = np.asarray(counts)
-    tensor = counts if isinstance(counts, Tensor) else Tensor(Leaf(to_array(counts)))
+    tensor = as_tensor(counts if hasattr(counts, "dtype") else np.asarray(counts), beside=x)
     if tensor.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {tensor.dtype}")
     if tensor.shape != x.shape[:1]:
@@ -77,13 +75,12 @@ def checked_counts(
             f"{name} must be one number for each of the {x.shape[0]} sequences, got shape "
             f"{tensor.shape}"
         )
-    array = tensor.node.value
-    values = np.asarray(backend_of(array).to_numpy(array), np.int64)
-    if values.size and (values.min() < low or values.max() > high):
-        raise ValueError(wrong(int(values.min()), int(values.max())))
+    if found := outside(tensor.node, low, high):
+        raise ValueError(wrong(*found))
     if state.capture is not None:
         state.capture.check(tensor.node, low, high, lambda *found: ValueError(wrong(*found)))
-    return beside(tensor, x), values
+    least, _ = known_range(tensor.node) or range_of(tensor.node) or (high, high)
+    return beside(tensor, x), least
 
 
 def beside(tensor: Tensor, other: Tensor) -> Tensor:
@@ -112,4 +109,5 @@ def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
     """The element of (B, T, …) at each sequence's own last step."""
     if lengths is None:
         return ops.getitem(y, (slice(None), y.shape[1] - 1))
-    return y[np.arange(y.shape[0]), lengths.tensor - 1]
+    rows = as_tensor(np.arange(y.shape[0]), beside=y)
+    return ops.take(y, rows, lengths.tensor - 1, index=(ops.Hole(0), ops.Hole(1)))

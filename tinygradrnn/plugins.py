@@ -17,7 +17,7 @@ import numpy as np
 ENTRY_POINT_GROUP = "tinygradrnn.backends"
 PROTOCOL_VERSION = 1
 
-BUILT_IN = ("numpy", "cupy")
+BUILT_IN = ("numpy", "cupy", "guard")
 AUTO = "auto"
 NICKNAMES = {"gpu": "cupy", "cuda": "cupy", "cpu": "numpy", "np": "numpy"}
 

@@ -14,6 +14,7 @@ import numpy as np
 from tinygradrnn.arrays import TensorLike, require_float, require_real, to_array
 from tinygradrnn.backend import backend_of, backend_of_type, get_backend, load_backend
 from tinygradrnn.handles import Handle, Shape
+from tinygradrnn.ranges import leaf_on
 from tinygradrnn.recording import Array, Leaf, no_grad, state
 
 
@@ -340,17 +341,19 @@ def _one_or_many(numbers: tuple[int | Sequence[int], ...]) -> Shape:
     return numbers  # type: ignore[return-value]
 
 
-def as_tensor(data: TensorLike) -> Tensor:
+def as_tensor(data: TensorLike, beside: Tensor | None = None) -> Tensor:
     """The tensor itself, or the data as a leaf that needs no gradient (not copied).
 
-    Host data goes to the active backend; an array of any other one stays where it lives.
+    Host data goes to the active backend, as an index does to that of the tensor ``beside`` it; an
+    array of any other one stays where it lives.
     """
     if isinstance(data, Tensor):
         return data
     array = to_array(data)
     owner = backend_of_type.get(type(array))
     stays = owner is not None and owner.name != "numpy"
-    return Tensor(Leaf(array if stays else get_backend().asarray(array)))
+    backend = get_backend() if beside is None else backend_of(beside.node.value)
+    return Tensor(Leaf(array) if stays else leaf_on(array, backend))
 
 
 def tensor(
@@ -380,9 +383,9 @@ def tensor(
     ValueError
         For ragged lists.
     """
-    array = to_array(data, dtype)
-    array = get_backend().asarray(array).copy()
-    made = Tensor(Leaf(array, name=name))
+    leaf = leaf_on(to_array(data, dtype), get_backend(), name)
+    leaf.value = leaf.value.copy()
+    made = Tensor(leaf)
     if requires_grad:
         made.requires_grad = True
     return made

@@ -38,12 +38,7 @@ class CuPyBackend:
         self.xp: Any = _import_cupy()
         self.array_type: type = self.xp.ndarray
         try:
-            self._add_segments = self.xp.ElementwiseKernel(
-                "raw T values, raw int64 order, raw int64 starts, int64 width",
-                "T target",
-                ADD_SEGMENTS,
-                "tinygradrnn_add_segments",
-            )
+            self._add_segments = self.xp.ElementwiseKernel(*ADD_SEGMENTS)
             # CuPy: kernels compile at the first call and fail asynchronously, so try one and wait.
             (self.xp.zeros(1, dtype="float32") + 1).get()
         except Exception as error:
@@ -131,13 +126,19 @@ class CuPyBackend:
             target += total
 
 
-ADD_SEGMENTS = """
+ADD_SEGMENTS = (
+    "raw T values, raw int64 order, raw int64 starts, int64 width",
+    "T target",
+    """
     long long row = i / width, column = i % width;
     T sum = T(0);
     for (long long k = starts[row]; k < starts[row + 1]; ++k)
         sum = sum + values[order[k] * width + column];
     target = target + sum;
-"""
+    """,
+    "tinygradrnn_add_segments",
+)
+KERNELS = (ADD_SEGMENTS,)  # all that are written by hand: a test compiles them without a GPU
 
 
 def _import_cupy() -> Any:

@@ -11,7 +11,7 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.compiler.arguments import Given, opened, signature
-from tinygradrnn.recording import Leaf
+from tinygradrnn.ranges import leaf_on
 from tinygradrnn.trees import tensors_of
 
 BATCH, STEPS, FEATURES, HIDDEN = 3, 5, 4, 6
@@ -120,7 +120,8 @@ def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(*arguments: Any) -> Any:
         given = Given()
         signature(arguments, given)
-        return function(*opened(arguments, iter(map(Leaf, given.arrays))))
+        leaves = (leaf_on(array, tg.get_backend()) for array in given.arrays)
+        return function(*opened(arguments, leaves))
 
     return called
 

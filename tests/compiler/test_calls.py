@@ -232,11 +232,11 @@ def test_loops_written_by_hand(labelled):
         U, V, W = (tg.tensor(X[0, 0, :4, :4] * s, requires_grad=True) for s in (0.5, 0.3, 1))
 
         def step(x, target):
-            s, loss = np.zeros((3, 4)), 0
+            s, loss = tg.tensor(np.zeros((3, 4))), 0
             for t in range(5):
                 with tg.timestep(t + 1) if labelled else tg.scope("step"):
                     s = F.tanh(x[:, t] @ U + s @ V)
-                    loss = loss + ((s @ W)[:, :2] - target[:, t]) @ np.ones(2) / 2
+                    loss = loss + ((s @ W)[:, :2] - target[:, t]) @ [1.0, 1.0] / 2
             loss = (loss * loss).mean()
             for p in (U, V, W):
                 p.grad = None

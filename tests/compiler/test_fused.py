@@ -21,6 +21,8 @@ from tinygradrnn import nn
 from tinygradrnn.compiler import compiled
 from tinygradrnn.compiler.fused import cache, joined, joining
 
+pytestmark = pytest.mark.numpy_only("about kernels of Numba")
+
 BROKEN = {"scrn", "scrn learned"}
 
 

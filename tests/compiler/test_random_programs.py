@@ -17,6 +17,8 @@ from tinygradrnn import functional as F
 from tinygradrnn import nn
 from tinygradrnn.compiler.passes import PASSES
 
+pytestmark = pytest.mark.numpy_only("slow; the other tests of plans run everywhere")
+
 ROWS, COLUMNS = 2, 3
 OPERATIONS: tuple[Callable[..., tg.Tensor], ...] = (
     lambda a, b, p: a + b,

@@ -11,6 +11,8 @@ from drawing.geometry import faults
 
 from tinygradrnn.drawing import draw
 
+pytestmark = pytest.mark.numpy_only("about places, not about values")
+
 LEVELS = ("op", "gate", "cell", "layer")
 
 

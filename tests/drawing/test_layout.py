@@ -10,6 +10,8 @@ from tinygradrnn.drawing.layout import lay_out
 from tinygradrnn.drawing.rows import assign_rows
 from tinygradrnn.drawing.stamping import joined
 
+pytestmark = pytest.mark.numpy_only("about places, not about values")
+
 BOX = Item(40, 26)
 
 

@@ -18,6 +18,8 @@ from tinygradrnn import nn
 from tinygradrnn.drawing import Drawing, draw
 from tinygradrnn.drawing.dot import to_dot
 
+pytestmark = pytest.mark.numpy_only("about places, not about values")
+
 FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 MANY = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

@@ -24,6 +24,8 @@ from tinygradrnn.drawing import (
 from tinygradrnn.drawing import render as rendering
 from tinygradrnn.drawing.render import VARIABLE, render
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 STARTS = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".html": b"<!DOCTYPE html>"}
 pygraphviz_is_here = importlib.util.find_spec("pygraphviz") is not None
 

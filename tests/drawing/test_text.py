@@ -16,6 +16,8 @@ from tinygradrnn.drawing.text import (
     width,
 )
 
+pytestmark = pytest.mark.numpy_only("about places, not about values")
+
 
 @pytest.mark.parametrize(
     ("value", "shown"),

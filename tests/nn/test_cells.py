@@ -9,6 +9,7 @@ import pytest
 from nn.formulas import BPTT, STEPS, complex_step, loop
 
 import tinygradrnn as tg
+from backends import beside
 from tinygradrnn import nn
 
 B, T, F, H = 2, 4, 3, 5
@@ -70,8 +71,8 @@ class Case:
         return out.y, *(out.state if self.kind == "lstm" else (out.state,))
 
     def loss(self, y, *state):
-        terms = [(s * q).sum() for s, q in zip(state, self.to_state, strict=True)]
-        return sum(terms, (y * self.to_y).sum())
+        terms = [(s * beside(s, q)).sum() for s, q in zip(state, self.to_state, strict=True)]
+        return sum(terms, (y * beside(y, self.to_y)).sum())
 
     def formula(self, arrays):
         """The same by the plain loop."""

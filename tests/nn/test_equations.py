@@ -129,21 +129,21 @@ def test_every_line_is_true(cell):
         names |= {f"{name}_before": names.blocks(value) for name, value in before.items()}
         names |= {"n": t - 1, "join": lambda *parts: np.concatenate(parts, -1)}
         step = [node for node in graph.nodes if node.timestep == t]
-        names["x_t"] = next(node.value for node in step if node.name == "x")
+        names["x_t"] = next(tg.Tensor(n).numpy() for n in step if n.name == "x")
         for k, line in enumerate(lines):
             done = [node for node in step if node in found and found[node].current == (k,)]
             left = line.split(" = ")[0]
             if left in ("y_t", "n") and not done:
                 continue
             key = next(key for key in keys if cell.equations[key] == line)
-            value = next((n.value for n in done if n.name == key), done[-1].value)
+            value = tg.Tensor(next((n for n in done if n.name == key), done[-1])).numpy()
             np.testing.assert_allclose(evaluated(line, names), value, 1e-5, 1e-6, err_msg=line)
             if "[" in left:  # a block of a clockwork cell
                 names.setdefault("s_t", {})[int(left[4:-1])] = value
             else:
                 names[left] = value
             checked.add(line)
-        before = {n.name: n.value for n in step if n.name in before and not n.is_leaf}
+        before = {n.name: tg.Tensor(n).numpy() for n in step if n.name in before and not n.is_leaf}
     assert len(checked) >= len(lines) - 1
 
 

@@ -94,7 +94,7 @@ def test_torch_weights_give_the_same_numbers(family, case):
         for name, part in zip(("h_n", "c_n"), state_parts(final), strict=False):
             close(part, values[name][position], name)
     parts = [part for final in finals for part in state_parts(final)]
-    loss = (out.y * values["R"]).sum() + sum((part**2).sum() * 0.5 for part in parts)
+    loss = (out.y * tg.tensor(values["R"])).sum() + sum((part**2).sum() * 0.5 for part in parts)
     close(tg.grad(loss, x)[0], values["grad/x"], "∂L/∂x")
 
 
@@ -265,7 +265,7 @@ def test_keras_weights_give_the_same_numbers(case):
     names = [name for name in values if name.startswith("final/")]
     for name, part in zip(names, finals, strict=True):
         close(part, values[name], name)
-    loss = (out.y * factor).sum() + sum((part**2).sum() * 0.5 for part in finals)
+    loss = (out.y * tg.tensor(factor)).sum() + sum((part**2).sum() * 0.5 for part in finals)
     close(tg.grad(loss, x)[0], values["grad/x"], "∂L/∂x")
 
 

@@ -70,7 +70,7 @@ def test_a_readout_per_step_has_the_numbers_of_the_batched_one():
     factor = data(2, 5, 2, seed=1)
     results = []
     for model in (batched, unrolled):
-        loss = (model(X) * factor).sum()
+        loss = (model(X) * tg.tensor(factor)).sum()
         results.append([loss, *tg.grad(loss, [*cell.parameters(), *head.parameters()])])
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12, atol=1e-14)
@@ -154,7 +154,7 @@ def test_embedding_looks_rows_up_and_adds_their_gradients():
     y = layer(ids)
     np.testing.assert_array_equal(y.numpy(), layer.W.numpy()[ids])
     np.testing.assert_array_equal(y.numpy(), (F.one_hot(ids, 6) @ layer.W).numpy())
-    (y * factor).sum().backward()
+    (y * tg.tensor(factor)).sum().backward()
     expected = np.zeros((6, 3))
     np.add.at(expected, ids, factor)
     np.testing.assert_allclose(layer.W.grad.numpy(), expected, rtol=1e-14)

@@ -80,9 +80,9 @@ def parts_of(state):
 def loss_of(out, weights):
     """Every output, last output and state with a weight of its own, so that none can stand in."""
     to_y, to_last, *to_states = weights
-    terms = [(out.y * to_y).sum(), (out.last * to_last).sum()]
+    terms = [(out.y * tg.tensor(to_y)).sum(), (out.last * tg.tensor(to_last)).sum()]
     parts = parts_of(out.state)
-    terms += [(part * w).sum() for part, w in zip(parts, to_states, strict=True)]
+    terms += [(part * tg.tensor(w)).sum() for part, w in zip(parts, to_states, strict=True)]
     return sum(terms[1:], terms[0])
 
 

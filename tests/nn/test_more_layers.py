@@ -68,7 +68,7 @@ def floats(state):
 
 def loss_of(out, weights):
     parts = (out.y, out.last, *floats(out.state))
-    return sum((part * w).sum() for part, w in zip(parts, weights, strict=True))
+    return sum((part * tg.tensor(w)).sum() for part, w in zip(parts, weights, strict=True))
 
 
 @pytest.mark.parametrize("lengths", [[3, 1, 5, 4], [2, 2, 4, 1]], ids=str)

@@ -33,7 +33,7 @@ def leaf(array):
 
 def weighted_loss(y, parts, factor):
     """Σ y R, plus ½ s² for each part of the final state: the loss that was recorded."""
-    return (y * factor).sum() + sum((part**2).sum() * 0.5 for part in parts)
+    return (y * tg.tensor(factor)).sum() + sum((part**2).sum() * 0.5 for part in parts)
 
 
 # ---------------------------------------------------------------- PyTorch's recurrent layers
@@ -178,7 +178,7 @@ def test_functions_and_losses_of_pytorch(case):
             leaves["targets"] = leaf(values["targets"])
         arguments.append(leaves.get("targets", values["targets"]))
     value = function_of(case)(*arguments, **options)
-    (value * values["R"]).sum().backward()
+    (value * tg.tensor(values["R"])).sum().backward()
     close(value, values["value"], "value")
     for name, tensor in leaves.items():
         close(tensor.grad, values[f"grad/{name}"], f"grad {name}")
@@ -192,7 +192,7 @@ def test_embedding_of_pytorch(case):
     layer = nn.Embedding(*values["weight"].shape, padding_idx=padding).astype("float64")
     layer.W = values["weight"]
     y = layer(values["indices"])
-    (y * values["R"]).sum().backward()
+    (y * tg.tensor(values["R"])).sum().backward()
     looked_up = values["value"] * (values["indices"] != padding)[..., None]
     close(y, looked_up)
     close(layer.W.grad, values["grad/weight"])

@@ -24,6 +24,8 @@ from tinygradrnn.recording import Node
 from tinygradrnn.stepper.formulas import filled, formula
 from tinygradrnn.stepper.notation import WRITTEN, Applied, Text, write
 
+pytestmark = pytest.mark.numpy_only("formulas are evaluated with NumPy")
+
 # ------------------------------------------------------------------- reading a formula back
 
 SIGNS = {

@@ -18,6 +18,8 @@ import tinygradrnn as tg
 from tinygradrnn import nn
 from tinygradrnn.models import example_loss
 
+pytestmark = pytest.mark.numpy_only("about a page in a browser")
+
 HOSTILE = (
     "</script><script>window.bad = 1</script>",
     "<!--<script>",

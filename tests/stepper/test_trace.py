@@ -235,7 +235,7 @@ def test_frozen_weights_have_no_total():
             "needs a loss, a Tensor or a Graph, got a int",
         ),
         (lambda loss: tg.step_through(loss, level="ops"), ValueError, "level: 'ops' is not one of"),
-        (lambda loss: tg.step_through(loss * np.ones(2)), ValueError, "is not a single number"),
+        (lambda loss: tg.step_through(loss * [1.0, 1.0]), ValueError, "is not a single number"),
         (
             lambda loss: tg.step_through(loss).save("x.svg"),
             ValueError,

@@ -9,6 +9,8 @@ import pytest
 from tinygradrnn.data import shakespeare
 from tinygradrnn.text import TextError, read_text
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 
 def written(folder: Path, data: bytes) -> Path:
     path = folder / "some text.txt"

@@ -27,6 +27,8 @@ from tinygradrnn.training import (
 from tinygradrnn.training.curves import save_curves, smoothed
 from tinygradrnn.training.interruption import stop_on_interrupt
 
+pytestmark = pytest.mark.numpy_only("about files and processes")
+
 TEXT = "It is a tale told by an idiot, full of sound and fury,\nSignifying nothing.\n" * 12
 TINY = Settings(hidden=6, embedding=4, batch=2, length=5, steps=6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from tinygradrnn.arrays import address as address
 from tinygradrnn.recording import Array
 
 ALIGN = 64  # bytes: a row of a cache, the width of the widest vector registers
@@ -44,13 +45,6 @@ class Pool:
     def give(self, block: Array) -> None:
         """A block that is not needed any more."""
         self.free.append(block)
-
-
-def address(array: Array) -> int:
-    """Where an array begins."""
-    if hasattr(array, "__cuda_array_interface__"):
-        return int(array.__cuda_array_interface__["data"][0])
-    return int(array.__array_interface__["data"][0])
 
 
 def shaped(block: Array, shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:

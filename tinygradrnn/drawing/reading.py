@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.arrays import address
 from tinygradrnn.drawing.labels import MASK, RUNNING, host
 from tinygradrnn.drawing.records import Step
 from tinygradrnn.graph import recurrent_layers
@@ -255,14 +256,14 @@ class Reading:
             elif (
                 node.op == "input"
                 and not (node.name or "").endswith((RUNNING, MASK))
-                and isinstance(node.value, np.ndarray)
+                and hasattr(node.value, "shape")
                 and node.value.size
             ):
-                what = node.shape if node.name else node.value.__array_interface__["data"]
+                what = node.shape if node.name else address(node.value)
             else:
                 continue
             other = first.setdefault((step, node.name, what), node)
-            if other is not node and (not node.is_leaf or np.array_equal(other.value, node.value)):
+            if other is not node and (not node.is_leaf or np.array_equal(host(other), host(node))):
                 found[node] = other
         return found
 

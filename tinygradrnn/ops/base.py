@@ -24,7 +24,8 @@ PLUMBING = tuple(  # what operations are called through, and not written in
     PACKAGE + place.replace("/", os.sep)
     for place in (
         *("ops/", "recording.py", "arrays.py", "tensors.py", "functional.py", "gradients.py"),
-        *("reduction.py", "checks.py", "nn/modules.py", "nn/states.py", "nn/cells/base.py"),
+        *("reduction.py", "checks.py", "handles.py", "testing/", "nn/modules.py", "nn/states.py"),
+        "nn/cells/base.py",
     )
 )
 

@@ -15,7 +15,8 @@ from tinygradrnn.arrays import to_array
 from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
 from tinygradrnn.ops.shaping import stack
-from tinygradrnn.recording import Array, state
+from tinygradrnn.ranges import Integers, outside, ranged
+from tinygradrnn.recording import Array, Leaf, state
 from tinygradrnn.tensors import Tensor
 
 Index = tuple[Any, ...]
@@ -198,7 +199,10 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """
     parts = index if isinstance(index, tuple) else (index,)
     if all_basic(map(type, parts)):
-        return from_stack(x, parts) if x.node.operation is stack else take(x, index=parts)
+        if x.node.operation is stack:
+            return from_stack(x, parts)
+        taken = take(x, index=parts)
+        return Tensor(ranged(x.node, taken.node)) if type(x.node) is Integers else taken
     filled_in: list[Any] = []
     arrays: list[Array] = []
     axis = 0
@@ -280,8 +284,8 @@ def check_within(
     integers: Array | Tensor, low: int, high: int, message: Callable[[int, int], str]
 ) -> None:
     """Raise IndexError, with the message for the smallest and largest, unless all are in range."""
-    values = integers.node.value if isinstance(integers, Tensor) else integers
-    if values.size and not (low <= int(values.min()) and int(values.max()) <= high):
-        raise IndexError(message(int(values.min()), int(values.max())))
+    found = outside(integers.node if isinstance(integers, Tensor) else Leaf(integers), low, high)
+    if found:
+        raise IndexError(message(*found))
     if state.capture is not None and isinstance(integers, Tensor):
         state.capture.check(integers.node, low, high, lambda *found: IndexError(message(*found)))

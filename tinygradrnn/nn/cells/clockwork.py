@@ -15,9 +15,10 @@ from tinygradrnn.nn.cells.base import Cell
 from tinygradrnn.nn.layers import positive
 from tinygradrnn.nn.modules import Parameter
 from tinygradrnn.ops import Op
+from tinygradrnn.ranges import known_range, ranged
 from tinygradrnn.recording import Leaf, scope
 from tinygradrnn.recording import state as recording
-from tinygradrnn.tensors import Tensor
+from tinygradrnn.tensors import Tensor, as_tensor
 
 
 class ClockworkState(NamedTuple):
@@ -49,9 +50,9 @@ class ClockworkCell(Cell):
     does not is a slice of the old state, and the state joins them. Only where some sequences of the
     batch tick and others do not (a layer that runs backwards over unequal lengths) a block is
     computed and chosen from by the mask ``ticks``. The clock decides this in Python while the graph
-    is recorded, so it is kept on the host. Under ``tg.compile`` a clock that may be another one at
-    the next call (carried from call to call, or lengths were given) decides in the graph: all
-    blocks are computed at all steps, and chosen from.
+    is recorded. Under ``tg.compile`` a clock that may be another one at the next call (carried from
+    call to call, or lengths were given) decides in the graph: all blocks are computed at all steps,
+    and chosen from. So does, on a GPU, one that could be read only by waiting (unequal lengths).
 
     Parameters
     ----------
@@ -99,8 +100,7 @@ class ClockworkCell(Cell):
     def transition(self, state: ClockworkState, x: Tensor) -> ClockworkState:
         """R: the next s (B, H), and the clock."""
         s, clock = state
-        varies = recording.capture is not None and recording.capture.changes(clock.node)
-        read = None if varies else clock.numpy()
+        read = _read(clock)
         size = self.hidden_size // len(self.periods)
         blocks = []
         for k, period in enumerate(self.periods):
@@ -118,15 +118,29 @@ class ClockworkCell(Cell):
                 elif not ticks.all():
                     new = F.where(_column(ticks, s), new, s[:, own])
             blocks.append(_named(new, f"block {k + 1} ticks"))
-        return ClockworkState(F.concatenate(blocks, axis=-1), clock + 1)
+        after = Tensor(ranged(clock.node, (clock + 1).node, by=1))
+        return ClockworkState(F.concatenate(blocks, axis=-1), after)
 
     def initial_state(self, batch: int) -> ClockworkState:
         """Zeros (B, H), and a clock (B,) at 0."""
-        clock = Tensor(Leaf(np.zeros(batch, np.int64)))
-        return ClockworkState(self.zeros(batch, self.hidden_size), clock)
+        start = self.zeros(batch, self.hidden_size)
+        return ClockworkState(start, as_tensor(np.zeros(batch, np.int64), beside=start))
 
 
 divides = Op("divides", lambda xp, n, period: n % period == 0)
+
+
+def _read(clock: Tensor) -> np.ndarray[Any, Any] | None:
+    """The clock on the host; None if it may be another at the next call, or lies on a device.
+
+    There all sequences most often stand at the same step, and then it is known.
+    """
+    if recording.capture is not None and recording.capture.changes(clock.node):
+        return None
+    if isinstance(clock.node.value, np.ndarray):
+        return clock.numpy()
+    low, high = known_range(clock.node) or (0, 1)
+    return np.full(clock.shape, low) if low == high else None
 
 
 def _column(ticks: np.ndarray[Any, Any], beside: Tensor) -> Tensor:
