@@ -14,11 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from device.double import DeviceArray, DoubleBackend
+from device.double import DoubleBackend
 from processes import ROOT
 
 import tinygradrnn as tg
 from tinygradrnn.backend import available_backends, backend_of_type
+from tinygradrnn.testing.arrays import GuardArray
 
 PROGRAM = [sys.executable, "-u", str(ROOT / "benchmarks" / "gpu.py")]
 USABLE, REASON = available_backends()["cupy"]
@@ -94,7 +95,7 @@ def test_what_is_measured_of_a_device(bench: Any) -> None:
         operations, adding = jobs.Operations(sizes), jobs.ScatterAdd(sizes)
         for job in (operations, adding):
             job.run(quick, None)
-    backend_of_type.pop(DeviceArray)
+    backend_of_type.pop(GuardArray)
     assert "| four gates, as a kernel |" in operations.text()
     assert [row["different results"] for row in adding.found.values()] == [1, 1]
 

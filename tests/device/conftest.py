@@ -18,6 +18,7 @@ from tinygradrnn.backend import (
     backend_scope,
     load_backend,
 )
+from tinygradrnn.testing.arrays import GuardArray
 
 USABLE, REASON = available_backends()["cupy"]
 GPU = [pytest.param("cupy", marks=pytest.mark.gpu)] if USABLE else []  # else one test says why
@@ -36,10 +37,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture(autouse=True)
 def beside_numpy() -> Iterator[None]:
-    """NumPy is active, whatever the environment says; afterwards the stand-in is forgotten."""
+    """NumPy is active, whatever the environment says; afterwards the guard is what it was."""
+    before = backend_of_type.get(GuardArray)
     with backend_scope("numpy"):
         yield
-    backend_of_type.pop(double.DeviceArray, None)
+    backend_of_type.pop(GuardArray, None)
+    if before is not None:
+        backend_of_type[GuardArray] = before
 
 
 @pytest.fixture

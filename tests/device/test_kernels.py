@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from compiler.steps import CELLS, WIDTH, regression
 from device import kernels
-from device.double import DeviceArray, DoubleBackend, Functions
+from device.double import DoubleBackend, Functions
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from tinygradrnn import nn
 from tinygradrnn.compiler.fused import joined
 from tinygradrnn.compiler.fused.cuda import NAME, DeviceReader
 from tinygradrnn.compiler.fused.threads import MOST, groups_of
+from tinygradrnn.testing.arrays import GuardArray
 
 BACKEND = DoubleBackend()
 XP = BACKEND.xp
@@ -101,7 +102,7 @@ def listed(chosen: Any, bases: Any) -> list[Any]:
     for function, size, *operands in chosen:
         kinds, counts = ((views, (12, 12, 8)), (wide, (6, 6, 4)), (thin, (6, 6, 4)))[size]
         x, y, out = (
-            DeviceArray(kinds(bases[k])[n % count])
+            GuardArray(kinds(bases[k])[n % count])
             for (k, n), count in zip(operands, counts, strict=True)
         )
         name = (*UNARY, *BINARY)[function]
@@ -141,7 +142,7 @@ def test_gates_that_are_one_matrix_are_one_kernel(kind: str) -> None:
     rng = np.random.default_rng(0)
     z, c, h = rng.standard_normal((3, 20)), rng.standard_normal((3, 5)), np.zeros((3, 5))
     expected = np.tanh(2 * z[:, :5] * c) + 2 * z[:, 15:]
-    arrays = [DeviceArray(a) for a in (z, c, h)]
+    arrays = [GuardArray(a) for a in (z, c, h)]
     gates = [arrays[0][:, k : k + 5] for k in (0, 5, 10, 15)]
     calls = [
         (XP.add, (arrays[0], arrays[0], arrays[0])),
@@ -158,11 +159,11 @@ def test_gates_that_are_one_matrix_are_one_kernel(kind: str) -> None:
 
 def test_no_thread_reads_what_another_one_writes() -> None:
     """What is shifted by one element, or read by all rows, begins another kernel."""
-    x = DeviceArray(np.arange(12.0))
+    x = GuardArray(np.arange(12.0))
     reader = DeviceReader(BACKEND)
     shifted = [(XP.square, (x[:6], x[6:])), (XP.negative, (x[5:11], x[:6]))]
-    square = DeviceArray(np.ones((3, 3)))
-    row = DeviceArray(np.ones((3, 3)))
+    square = GuardArray(np.ones((3, 3)))
+    row = GuardArray(np.ones((3, 3)))
     by_all = [
         (XP.square, (square, row)),
         (XP.add, (square, XP.broadcast_to(row[0], (3, 3)), square)),
@@ -173,7 +174,7 @@ def test_no_thread_reads_what_another_one_writes() -> None:
 
 
 def test_a_kernel_does_not_grow_without_end() -> None:
-    x = DeviceArray(np.ones((2, 3)))
+    x = GuardArray(np.ones((2, 3)))
     calls, _, _ = joined([(XP.add, (x, x, x))] * (MOST + 1), [], BACKEND)
     assert len(calls) == 2
 
@@ -192,7 +193,7 @@ def test_dtypes_and_conditions(source: str, target: str, kind: str) -> None:
     expected = [x.astype(target), y > 0, np.maximum(x.astype(target), y)]
     expected.append(np.where(y > 0, expected[0], expected[2]))
     expected.append(1 / np.abs(expected[0] + 0.5))
-    a, b, *out = (DeviceArray(array) for array in (x, y, *made))
+    a, b, *out = (GuardArray(array) for array in (x, y, *made))
     zero, half = XP.asarray(0.0, target), XP.asarray(0.5, target)
     calls = [
         (XP.copyto, (out[0], a, "unsafe")),
@@ -217,7 +218,7 @@ def test_functions_keep_nan_and_infinities(name: str, kind: str) -> None:
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(x)
     out = np.empty_like(x)
-    calls, _, _keep = joined([(getattr(XP, name), (DeviceArray(x), DeviceArray(out)))], [], BACKEND)
+    calls, _, _keep = joined([(getattr(XP, name), (GuardArray(x), GuardArray(out)))], [], BACKEND)
     calls[0][0](*calls[0][1])
     np.testing.assert_allclose(out, expected, rtol=1e-6)
 
@@ -233,7 +234,7 @@ def test_what_is_at_one_place_in_the_first_turn_only(first: int) -> None:
     results = []
     for fused in (False, True):
         h = np.ones((2, 3))
-        state, slab = DeviceArray(h), DeviceArray(x)
+        state, slab = GuardArray(h), GuardArray(x)
         calls: list[Any] = []
         turns = []
         for t in range(8):

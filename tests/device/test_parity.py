@@ -89,8 +89,6 @@ def test_losses(loss: str, device: Backend) -> None:
 @pytest.mark.parametrize("lengths", [None, [5, 2, 3]], ids=["whole", "lengths"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells(cell: str, lengths: list[int] | None, device: Backend) -> None:
-    if lengths and cell == "clockwork":
-        pytest.skip("its clock is on the host, and no mask of a device goes with it yet")
     x = np.random.default_rng(3).standard_normal((BATCH, STEPS, FEATURES))
 
     def compute() -> Found:

@@ -43,6 +43,7 @@ from tinygradrnn.compiler.ranges import Ranged, from_integers
 from tinygradrnn.compiler.rolling import roll
 from tinygradrnn.drawing import Drawing
 from tinygradrnn.plugins import Backend
+from tinygradrnn.ranges import leaf_on
 from tinygradrnn.recording import Array, Leaf, state
 from tinygradrnn.tensors import Tensor
 from tinygradrnn.trees import filled, tensors_of
@@ -177,7 +178,7 @@ class Compiled:
         """Run the function: what it does, what it returned, and the tensors in that."""
         home = get_backend()
         leaves = [
-            Leaf(home.asarray(array) if k in given.host else array, k in given.leaves)
+            leaf_on(array, home) if k in given.host else Leaf(array, k in given.leaves)
             for k, array in enumerate(given.arrays)
         ]
         inside = opened((arguments, options), iter(leaves))
