@@ -354,13 +354,13 @@ for shape in ((4,), (2, 4), (2, 3, 4), (0, 4)):
     ids = np.random.default_rng(0).integers(0, 4, (*shape[:-1], 6))
     case(
         f"gather {shape}",
-        lambda x, ids=ids: ops.gather(x, ids),
+        lambda x, ids=ids: ops.gather(x, tg.tensor(ids)),
         lambda x, ids=ids: (x[..., None, :] * np.eye(4)[ids]).sum(-1),
         shape,
     )
     case(
         f"collect {shape}",
-        lambda x, ids=ids: ops.collect(x, ids, size=4),
+        lambda x, ids=ids: ops.collect(x, tg.tensor(ids), size=4),
         lambda x, ids=ids: (x[..., None] * np.eye(4)[ids]).sum(-2),
         ids.shape,
     )

@@ -135,7 +135,7 @@ def test_wheel_works_wherever_it_is_used(installed, tmp_path, where):
     # -S keeps the development installation out.
     path = (installed, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
     package, plug_in, result = run_python(USE, "-S", path=path, cwd=cwd[where]).splitlines()
-    assert result == "[2.0, 4.0] ['cupy', 'numpy']"
+    assert result == "[2.0, 4.0] ['cupy', 'guard', 'numpy']"
     if where != "repository root":
         assert Path(package).is_relative_to(installed)
     if where != "backends folder":

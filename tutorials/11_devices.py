@@ -206,6 +206,20 @@ for H in (32, 128, 512, 1024, 2048):
     waiting, working = n * 5e-6, 3 * 2 * B * T * 4 * H * 2 * H / 20e12
     print(f"H = {H:5}: starting {waiting * 1e3:5.2f} ms, working {working * 1e3:6.2f} ms")
 
+# %%
+sizes = np.geomspace(16, 4096, 40)
+figure = Figure(figsize=(6.5, 3.5), layout="constrained")
+axes = figure.subplots()
+axes.loglog(sizes, np.full(40, n * 5e-3), "--", label="starting the calls")
+axes.loglog(sizes, 3 * 2 * B * T * 4 * sizes * 2 * sizes / 20e9, label="doing the work")
+axes.set(xlabel="hidden size H", ylabel="ms in one step, by the model")
+axes.legend()
+show(
+    figure,
+    "starting-or-working",
+    "Left of the crossing a faster GPU changes nothing.",
+)
+
 # %% [markdown]
 # So a small network is no faster on a GPU: it is busy starting kernels. Two things help: larger
 # batches and layers, and fewer calls. `tg.compile` makes one kernel of many calls (tutorial 12).
