@@ -21,6 +21,9 @@ class GuardBackend:
     array_type: type = GuardArray
     device = "the CPU, as if it were a GPU"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.device}>"
+
     @staticmethod
     def available() -> tuple[bool, str]:
         return True, "CuPy's rules on NumPy's arrays: to test what is to run on a GPU, not to train"
