@@ -62,7 +62,7 @@ class CompileTime:
     def run(self, settings: Settings, workers: Workers) -> None:
         """Several times each, in new processes; Numba finds no kernels kept from before."""
         for work in ("W2",) if settings.quick else ("W2", "W5"):
-            for _ in range(1 if settings.quick else 3):
+            for _ in range(1 if settings.quick else 2):
                 for peer in [p for p in self.peers if p in settings.peers]:
                     with tempfile.TemporaryDirectory() as cache:
                         try:

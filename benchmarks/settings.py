@@ -21,7 +21,7 @@ class Settings:
         Smaller and fewer.
     """
 
-    rounds: int = 5
+    rounds: int = 3
     threads: int = 2
     peers: tuple[str, ...] = ()
     quick: bool = False

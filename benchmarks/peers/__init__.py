@@ -42,6 +42,8 @@ class Row:
         The package that has to be installed.
     cells : tuple of str
         Those that it can do.
+    one_way : bool
+        It goes through time from left to right, and cannot do both directions.
     """
 
     label: str
@@ -50,13 +52,14 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     needs: str = "numpy"
     cells: tuple[str, ...] = tuple(CELLS)
+    one_way: bool = False
 
     @property
     def installed(self) -> bool:
         return find_spec(self.needs) is not None
 
     def does(self, workload: Workload) -> bool:
-        return workload.cell in self.cells
+        return workload.cell in self.cells and not (self.one_way and workload.bidirectional)
 
     def load(self) -> Callable[[Workload], Peer]:
         """Import all that it needs; what is returned makes it for a workload."""
@@ -76,7 +79,9 @@ ROWS: dict[str, Row] = {
     "cells": Row("PyTorch loop of nn.*Cell", "pytorch", "CellLoop", {}, "torch", LIBRARY_CELLS),
     "primitives": Row("PyTorch loop of primitives", options={"hoisted": False}, **LOOPS),
     "explicit": Row("tinygradrnn explicit", "ours", "Explicit"),
-    "recomputed": Row("tinygradrnn explicit, √T segments recomputed", "ours", "Recomputed"),
+    "recomputed": Row(
+        "tinygradrnn explicit, √T segments recomputed", "ours", "Recomputed", one_way=True
+    ),
     "compiled": Row("tinygradrnn compiled", **OURS),
     "compiled-nofold": Row("tinygradrnn compiled, no embedding fold", options=NO_FOLD, **OURS),
     "fast": Row("tinygradrnn compiled, Numba", options={"fast": True}, needs="numba", **OURS),
