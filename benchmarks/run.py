@@ -30,6 +30,7 @@ METHOD, SUMMARY = "How it is measured", "Ratios"
 PACKAGES = ("numpy", "torch", "numba", "jax", "autograd")
 QUICK = ("W1", "W2", "peephole", "growth-T", "compile", "memory", "train")
 QUICK_PEERS = ("layer", "loop", "explicit", "compiled", "fast")
+PEERS = tuple(peer for peer in ROWS if peer != "primitives")  # that takes turns when asked for
 INTERRUPTED, WRONG = 130, 1
 BUSY = 0.5  # processes that wanted to run in the last minute
 
@@ -175,7 +176,7 @@ def parsed(jobs: list[Job]) -> argparse.Namespace:
     )
     arguments = parser.parse_args()
     arguments.only = arguments.only or (QUICK if arguments.quick else names)
-    wanted = arguments.peers or (QUICK_PEERS if arguments.quick else ROWS)
+    wanted = arguments.peers or (QUICK_PEERS if arguments.quick else PEERS)
     arguments.peers = [peer for peer in ROWS if peer in wanted]
     if not arguments.quick:
         arguments.output = arguments.output or RESULTS

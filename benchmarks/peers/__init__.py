@@ -44,6 +44,8 @@ class Row:
         Those that it can do.
     one_way : bool
         It goes through time from left to right, and cannot do both directions.
+    timed : bool
+        It takes turns with the others; else only its memory is measured.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Row:
     needs: str = "numpy"
     cells: tuple[str, ...] = tuple(CELLS)
     one_way: bool = False
+    timed: bool = True
 
     @property
     def installed(self) -> bool:
@@ -80,7 +83,11 @@ ROWS: dict[str, Row] = {
     "primitives": Row("PyTorch loop of primitives", options={"hoisted": False}, **LOOPS),
     "explicit": Row("tinygradrnn explicit", "ours", "Explicit"),
     "recomputed": Row(
-        "tinygradrnn explicit, √T segments recomputed", "ours", "Recomputed", one_way=True
+        "tinygradrnn explicit, √T segments recomputed",
+        "ours",
+        "Recomputed",
+        one_way=True,
+        timed=False,
     ),
     "compiled": Row("tinygradrnn compiled", **OURS),
     "compiled-nofold": Row("tinygradrnn compiled, no embedding fold", options=NO_FOLD, **OURS),
