@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.compiler.fused import cache as cache_module
+from tinygradrnn.compiler.fused import host
+from tinygradrnn.compiler.fused.sizes import BLOCK, TILE
+
 KINDS = {
     "float32": ctypes.c_float,
     "float64": ctypes.c_double,
@@ -57,10 +61,87 @@ NAMES = {
 }
 
 
+FUNCTIONS: list[Any] = []  # what stands for the address of a function is its number here
+
+
+def numbered(function: Any) -> int:
+    FUNCTIONS.append(function)
+    return len(FUNCTIONS) - 1
+
+
 @cache
-def load(text: str) -> Callable[[int], None]:
+def load(text: str) -> int:
     """The kernel of a source."""
     names = dict(NAMES)
-    exec(text.replace("from tinygradrnn.compiler.fused.runtime import *", ""), names)
-    run: Callable[[int], None] = names["run"]
-    return run
+    exec(text.replace("from tinygradrnn.compiler.fused.native.runtime import *", ""), names)
+    return numbered(names["run"])
+
+
+def run(function: int, table: int, phases: int, parts: int) -> None:
+    """A kernel, one part after the other."""
+    for phase in range(phases):
+        for part in range(parts):
+            FUNCTIONS[function](table, phase, part, parts)
+
+
+def call(function: int, table: int, phases: int, parts: int) -> tuple[Any, tuple[int, ...]]:
+    return run, (function, table, phases, parts)
+
+
+# ------------------------------------------------------------------------------------- products
+
+
+def matrix(address: int, shape: tuple[int, int], steps: tuple[int, int], kind: Any) -> Any:
+    """An array at an address."""
+    size = sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    memory = (kind * (size // ctypes.sizeof(kind) + 1)).from_address(int(address))
+    return np.lib.stride_tricks.as_strided(np.ctypeslib.as_array(memory), shape, steps)
+
+
+@cache
+def products(dtype: str) -> cache_module.Products:
+    """The functions of ``tiles``; a packed factor lies in order."""
+    kind, size = KINDS[dtype], ctypes.sizeof(KINDS[dtype])
+
+    def multiply(
+        x: int, block: int, row: int, step: int, rows: int, packed: int, inner: int, columns: int,
+        first: int, last: int, out: int, out_row: int, more: int, spare: int,
+    ) -> None:  # fmt: skip
+        if rows:
+            a = matrix(x, (rows, inner), (row, step), kind)
+            b = matrix(packed, (inner, columns), (columns * size, size), kind)
+            matrix(out, (rows, columns), (out_row, size), kind)[...] = a @ b
+
+    def gemm(table: int, phase: int, part: int, parts: int) -> None:
+        numbers = pointer(ctypes.c_int64)(table)[:13]
+        x, row, step, at, w_row, w_step, rows, inner, depth, columns, out, out_row, packed = numbers
+        begin = phase // 2 * depth
+        count = min(depth, inner - begin)
+        w = matrix(at + begin * w_row, (count, columns), (w_row, w_step), kind)
+        b = matrix(packed, w.shape, (columns * size, size), kind)
+        mine = slice(columns * part // parts, columns * (part + 1) // parts)
+        if phase % 2 == 0:
+            b[:, mine] = w[:, mine]
+            return
+        a = matrix(x + begin * step, (rows, count), (row, step), kind)
+        c = matrix(out, (rows, columns), (out_row, size), kind)
+        c[:, mine] = (c[:, mine] if begin else 0) + a @ b[:, mine]
+
+    return cache_module.Products(numbered(multiply), numbered(gemm))
+
+
+def first(rows: int, part: int, parts: int) -> int:
+    return min(rows, -(-rows // BLOCK) * part // parts * BLOCK)
+
+
+def multiply(function: int, *arguments: int) -> None:
+    FUNCTIONS[function](*arguments)
+
+
+NAMES.update(first=first, multiply=multiply, TILE=TILE)
+
+
+def put_in_place(patch: Any) -> None:
+    """Let plans use these."""
+    for name in ("load", "products", "call"):
+        patch.setattr(host, name, globals()[name])

@@ -19,7 +19,12 @@ class Plan:
     """What ``tg.compile`` runs in place of a function."""
 
     def __init__(
-        self, program: Program, rolled: Rolled, backend: Backend, fast: bool = False
+        self,
+        program: Program,
+        rolled: Rolled,
+        backend: Backend,
+        fast: bool = False,
+        threads: int | None = None,
     ) -> None:
         self.program, self.rolled, self.backend = program, rolled, backend
         by_leaf = {v.leaf: v for v in rolled.values if v.leaf is not None}
@@ -33,7 +38,7 @@ class Plan:
         self.low = Lowering(rolled, backend, safe)
         self.calls, self.sections = self.low.calls, self.low.sections
         if fast:
-            self.calls, starts, self.keep = joined(self.low.calls, self.low.turns, backend)
+            self.calls, starts, self.keep = joined(self.low.calls, self.low.turns, backend, threads)
             self.sections = [(region, starts[first]) for region, first in self.sections]
         if backend.xp is np:
             self.calls = [direct(*call) for call in self.calls]

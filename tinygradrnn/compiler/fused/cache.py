@@ -7,12 +7,11 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-Compiled = Callable[[Any], None]
+FUSED = Path(__file__).parent
 
 
 def installed() -> bool:
@@ -21,19 +20,41 @@ def installed() -> bool:
 
 
 @cache
-def load(text: str) -> Compiled:
-    """The kernel of a source, compiled here or before by another process."""
+def load(text: str) -> int:
+    """Where the kernel of a source is in memory, compiled here or before by another process."""
+    return int(module(text).run.address)
+
+
+class Products(NamedTuple):
+    """Where the functions of ``tiles`` are in memory."""
+
+    multiply: int
+    gemm: int
+
+
+@cache
+def products(dtype: str) -> Products:
+    """Those for a dtype."""
+    text = written("native/tiles.py")
+    if dtype == "float64":
+        text = text.replace("float32", "float64").replace("FloatType", "DoubleType")
+    found = module(text)
+    return Products(found.multiply.address, found.gemm.address)
+
+
+@cache
+def module(text: str) -> Any:
+    """A module of this text, from the folder of kernels."""
     name = f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
     path = folder() / f"{name}.py"
     if not holds(path, text):
         place(path, text)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Numba looks for the module of what it loads
-    spec.loader.exec_module(module)
-    run: Compiled = module.run
-    return run
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[name] = found  # Numba looks for the module of what it loads
+    spec.loader.exec_module(found)
+    return found
 
 
 @cache
@@ -41,8 +62,13 @@ def stamp() -> str:
     """What else a compiled kernel depends on; Numba itself tells processors apart."""
     import numba
 
-    runtime = Path(__file__).with_name("runtime.py").read_text(encoding="utf-8")
-    return f"{numba.__version__} {sys.version_info[:2]} {runtime}"
+    texts = [written("native/runtime.py"), written("sizes.py")]
+    return " ".join([numba.__version__, str(sys.version_info[:2]), *texts])
+
+
+def written(name: str) -> str:
+    """The text of a file."""
+    return (FUSED / name).read_text(encoding="utf-8")
 
 
 @cache

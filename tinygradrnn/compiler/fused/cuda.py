@@ -47,7 +47,7 @@ class DeviceReader(Reader):
     """Reads calls of an array module under NumPy's names."""
 
     def __init__(self, backend: Backend) -> None:
-        super().__init__(most=0)
+        super().__init__()
         self.xp, self.array_type = backend.xp, backend.array_type
         known = [name for name in EXPRESSIONS if name not in NO_FUNCTIONS]
         self.names = {getattr(self.xp, name): name for name in known}
@@ -78,9 +78,6 @@ class DeviceJoiner(Joiner):
     A loop stays a loop of launches: threads would have to wait for each other between its turns.
     """
 
-    fewest, longest = 1, MOST  # also one call alone: a launch costs less than an array function
-    repeats = False
-
     def __init__(self, given: Sequence[Call], backend: Backend) -> None:
         self.compile = backend.xp.RawKernel
         self.compiled: dict[str, Any] = {}
@@ -96,7 +93,10 @@ class DeviceJoiner(Joiner):
             bounds.append(last)
         return list(pairwise(bounds))
 
-    def kernel(self, operations: Sequence[Operation], turns: bool = False) -> Kernel:
+    def suits(self, operations: Sequence[Operation]) -> bool:
+        return len(operations) <= MOST  # also one alone: a launch is quicker than an array function
+
+    def kernel(self, operations: Sequence[Operation]) -> Kernel:
         (group,) = groups_of(operations)
         return write(group)
 
@@ -128,7 +128,7 @@ def write(group: Group) -> Kernel:
     head = HEAD.format(count=len(found), name=NAME, size=size, columns=columns)
     text = head + "\n".join(writer.lines + writer.stores()) + "\n}\n"
     spots = list(enumerate(found.values()))
-    return Kernel(text, [address for address, _ in found], spots, size)
+    return Kernel(text, [address for address, _ in found], spots, threads=size)
 
 
 class Writer:

@@ -67,11 +67,14 @@ def places(shape: Shape, addresses: Sequence[int]) -> list[Place]:
     """Where the operands of an operation are."""
     found = []
     for k, (layout, address) in enumerate(zip(shape.layouts, addresses, strict=True)):
-        count = 1 if layout.point else shape.columns
-        if shape.name.startswith("times"):
-            x = (shape.inner - 1) * shape.step + 1
-            count = (x, shape.inner * shape.columns, shape.columns)[k]
-        found.append(Place(address, layout.row, count * SIZES[layout.dtype]))
+        size = SIZES[layout.dtype]
+        row, width = layout.row, (1 if layout.point else shape.columns) * size
+        if shape.inner and k == 0:
+            width = (shape.inner - 1) * layout.step + size
+        elif shape.inner and k == 1:  # the whole matrix, for each row
+            width = (shape.inner - 1) * row + (shape.columns - 1) * layout.step + size
+            row = 0
+        found.append(Place(address, row, width))
     return found
 
 
@@ -107,26 +110,41 @@ def safe(shape: Shape, where: list[Place]) -> bool:
     for place, layout in zip(inputs, shape.layouts, strict=False):
         how = relation(place, out, shape.rows)
         in_place = how == "same" and layout.point == shape.layouts[-1].point
-        if how != "apart" and not (in_place and not shape.name.startswith(("times", "row"))):
+        if how != "apart" and not (in_place and elementwise(shape)):
             return False
     return shape.rows == 1 or out.row >= out.width
 
 
-def nests_of(operations: Sequence[Operation]) -> list[Nest]:
-    """The operations as nests, in their order."""
+def nests_of(operations: Sequence[Operation], whole: bool = True) -> list[Nest]:
+    """The operations as nests, in their order; only with ``whole`` may rows be cut anew."""
     found: list[Nest] = []
     for k, operation in enumerate(operations):
         if not (found and join(found[-1], k, operation)):
             found.append(Nest(operation.shape.rows))
             add(found[-1], k, operation.shape, operation.addresses)
     for nest in found:
-        nest.flat = is_flat(nest)
+        nest.flat = whole and is_flat(nest)
+    return found
+
+
+def in_rows(operations: Sequence[Operation], rows: int) -> list[Operation] | None:
+    """The same operations, all of that many rows; None if one cannot be."""
+    found = []
+    for operation in operations:
+        shape = operation.shape
+        if shape.rows != rows:
+            if not shape.flat or shape.rows * shape.columns % rows:
+                return None
+            shape = cut(shape, rows)
+        found.append(operation._replace(shape=shape))
     return found
 
 
 def join(nest: Nest, k: int, operation: Operation) -> bool:
     """Add an operation to a nest if row by row gives the same."""
     shape = operation.shape
+    if "product" in (shape.name, nest.lines[0].shapes[0].name):
+        return False
     if shape.rows != nest.rows:
         if not shape.flat or shape.rows * shape.columns % nest.rows:
             return False
@@ -188,7 +206,7 @@ def continues(line: Line, nest: Nest, shape: Shape, where: list[Place]) -> bool:
 
 def elementwise(shape: Shape) -> bool:
     """Whether each element is computed from one of each operand."""
-    return not shape.name.startswith(("times", "row"))
+    return not shape.inner and not shape.name.startswith("row")
 
 
 def is_flat(nest: Nest) -> bool:

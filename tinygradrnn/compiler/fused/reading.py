@@ -15,17 +15,21 @@ from tinygradrnn.recording import Array
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 DTYPES = ("float32", "float64", "int64", "bool")
 FLOATS = ("float32", "float64")
+SMALL = 8192  # multiplications of a product that needs no tiles
+FEW = 2  # rows for which packing a matrix takes longer than multiplying by it
 
 
 class Layout(NamedTuple):
     """How the rows of an operand lie in memory.
 
     ``row``: bytes from one row to the next. ``point``: all elements of a row are the same one.
+    ``step``: of the factors of a product, bytes from one element of a row to the next.
     """
 
     row: int
     point: bool
     dtype: str
+    step: int = 0
 
 
 class Shape(NamedTuple):
@@ -34,8 +38,9 @@ class Shape(NamedTuple):
     Attributes
     ----------
     name : str
-        A key of ``EXPRESSIONS``, "row_sum" or "row_max" of rows, or "times": one row of a
-        matrix after the other, its elements ``step`` apart, times a matrix of ``inner`` rows.
+        A key of ``EXPRESSIONS``, "row_sum" or "row_max" of rows, or a product with a matrix of
+        ``inner`` rows: "product", or one that is small or of few rows, "times" if the rows of the
+        matrix lie one after the other, "times_transposed" if its columns do.
     dtype : str
         In which it is computed.
     rows, columns : int
@@ -52,7 +57,11 @@ class Shape(NamedTuple):
     layouts: tuple[Layout, ...]
     flat: bool = False
     inner: int = 0
-    step: int = 1
+
+    @property
+    def work(self) -> int:
+        """How many elements are computed; what a product adds up counts less than others."""
+        return self.rows * self.columns * (1 + self.inner // 8)
 
 
 class Operation(NamedTuple):
@@ -68,8 +77,7 @@ class Reader:
 
     array_type: type = np.ndarray
 
-    def __init__(self, most: int) -> None:
-        self.most = most  # multiplications of a product that a kernel does
+    def __init__(self) -> None:
         self.known: dict[Any, Shape | None] = {}
 
     def read(self, call: Call) -> Operation | None:
@@ -98,7 +106,7 @@ class Reader:
         if any(a.dtype.name not in DTYPES or a.size == 0 for a in arrays):
             return None
         if name == "times":
-            return product_of(arrays, self.most)
+            return product_of(arrays)
         if name in ("row_sum", "row_max"):
             return reduction_of(name, arrays)
         return element_of(name, arrays)
@@ -225,25 +233,29 @@ def reduction_of(name: str, arrays: tuple[Any, ...]) -> Shape | None:
     return found._replace(layouts=(rows, result), flat=False)
 
 
-def product_of(arrays: tuple[Any, ...], most: int) -> Shape | None:
-    """A product of rows with a matrix whose rows, or columns, lie one after the other."""
+def product_of(arrays: tuple[Any, ...]) -> Shape | None:
+    """A product of two matrices."""
     x, w, out = arrays
     if not (x.ndim == w.ndim == out.ndim == 2) or len({a.dtype for a in arrays}) > 1:
         return None
     dtype, size = x.dtype.name, x.itemsize
-    if dtype not in FLOATS or x.shape[0] * w.size > most:
+    if dtype not in FLOATS or (out.shape[1] > 1 and out.strides[1] != size):
         return None
-    across = w.strides == (w.shape[1] * size, size)
-    down = w.strides == (size, w.shape[0] * size)
-    step = x.strides[1] // size if x.shape[1] > 1 else 1
-    if not (across or (down and step == 1)) or step < 1:
-        return None
-    if out.shape[1] > 1 and out.strides[1] != size:
+    (rows, inner), columns = x.shape, out.shape[1]
+    x_step = x.strides[1] if inner > 1 else size
+    w_row = w.strides[0] if inner > 1 else columns * size
+    w_step = w.strides[1] if columns > 1 else size
+    if min(x.strides[0], x_step, w_row, w_step) < 0:
         return None
     layouts = (
-        Layout(x.strides[0], False, dtype),
-        Layout(0, False, dtype),
+        Layout(x.strides[0], False, dtype, x_step),
+        Layout(w_row, False, dtype, w_step),
         Layout(out.strides[0], False, dtype),
     )
-    name = "times" if across else "times_transposed"
-    return Shape(name, dtype, x.shape[0], out.shape[1], layouts, inner=x.shape[1], step=step)
+    name = "product"
+    if rows <= FEW or rows * inner * columns <= SMALL:
+        if (w_row, w_step) == (columns * size, size) and x_step % size == 0:
+            name = "times"
+        elif (w_row, w_step, x_step) == (size, inner * size, size):
+            name = "times_transposed"
+    return Shape(name, dtype, rows, columns, layouts, inner=inner)

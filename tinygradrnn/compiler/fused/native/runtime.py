@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 
 from llvmlite import ir
-from numba import float32, float64, int32, int64, njit, types
+from numba import cfunc, float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic
 
+from tinygradrnn.compiler.fused.sizes import BLOCK, TILE
+
 __all__ = [
+    "TILE",
     "absolute",
     "bool_at",
     "exp32",
     "exp64",
+    "first",
     "float32",
     "float32_at",
     "float64",
@@ -26,6 +30,7 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "multiply",
     "row_max",
     "row_sum",
     "select",
@@ -37,7 +42,7 @@ __all__ = [
 ]
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
-kernel = njit("void(int64)", cache=True, error_model="numpy", no_cfunc_wrapper=True)
+kernel = cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
 element = njit(error_model="numpy")
 reduction = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
@@ -76,6 +81,28 @@ def reinterpreted(source, target, width):
 
 float32_of_bits = reinterpreted(types.int32, types.float32, ir.FloatType())
 float64_of_bits = reinterpreted(types.int64, types.float64, ir.DoubleType())
+
+
+@element
+def first(rows, part, parts):
+    """The first row of a part; parts are whole blocks of rows, which products take at a time."""
+    return min(rows, -(-rows // BLOCK) * part // parts * BLOCK)
+
+
+@intrinsic
+def multiply(
+    context, function, x, block, row, step, rows, packed, inner, columns, first, last, out, out_row,
+    more, spare,
+):  # fmt: skip
+    """Call the function of that name of ``tiles``, by its address."""
+
+    def generate(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        form = ir.FunctionType(ir.VoidType(), [word] * 14)
+        builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 15), generate
 
 
 @element

@@ -1,0 +1,185 @@
+"""Kernels of Numba: runs of calls, whole loops, and products, by as many threads as are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.compiler.fused.cache import load, products
+from tinygradrnn.compiler.fused.joining import Joiner, operands_of
+from tinygradrnn.compiler.fused.nests import Nest, in_rows, nests_of
+from tinygradrnn.compiler.fused.reading import Call, Operation, Reader
+from tinygradrnn.compiler.fused.sizes import BLOCK, INNER, TILE, aside, packed
+from tinygradrnn.compiler.fused.source import Kernel, Packed, write, write_loop
+from tinygradrnn.compiler.fused.team import call
+from tinygradrnn.compiler.fused.turns import Turns, fixed, independent, turns_of
+from tinygradrnn.compiler.memory import address
+
+LONGEST = 32  # calls in a kernel: what is not rolled can be of hundreds, and compile for a minute
+ENOUGH = 100_000  # elements to compute that are worth a kernel for one call, and several threads
+ALIGN = 64  # bytes
+
+
+class HostJoiner(Joiner):
+    """Joins the calls of a plan on NumPy.
+
+    Parameters
+    ----------
+    given : sequence of calls
+    threads : int
+        How many may work at once.
+    """
+
+    def __init__(self, given: Sequence[Call], threads: int) -> None:
+        self.threads = threads
+        self.shared: list[tuple[Any, int, int]] = []  # tables, where, and the room that they need
+        super().__init__(given, Reader())
+
+    def suits(self, operations: Sequence[Operation]) -> bool:
+        if len(operations) == 1:
+            return operations[0].shape.work >= ENOUGH
+        return len(operations) <= LONGEST
+
+    def kernel(self, operations: Sequence[Operation]) -> Kernel:
+        return write(nests_of(operations))
+
+    def emit(self, kernel: Kernel, table: Any, replaced: int) -> None:
+        self.starts += [len(self.calls)] * replaced
+        self.call(load(kernel.text), table, kernel.phases, kernel.work, kernel.parts)
+
+    def call(self, function: int, table: Any, phases: int, work: int, parts: int) -> None:
+        """A call of a compiled function."""
+        parts = min(self.threads, parts) if work >= ENOUGH else 1
+        self.calls.append(call(function, address(table), phases, parts))
+        self.keep[id(table)] = table
+
+    def join(self, loops: Sequence[Sequence[int]]) -> None:
+        super().join(loops)
+        most = max((size for _, _, size in self.shared), default=0)
+        room = self.room(most)
+        for table, at, _ in self.shared:
+            table[at] += room
+
+    def room(self, size: int) -> int:
+        """Memory of kernels: where it begins."""
+        memory = np.empty(size + ALIGN, np.uint8)
+        self.keep[id(memory)] = memory
+        return address(memory) + -address(memory) % ALIGN
+
+    # ---------------------------------------------------------------- products
+
+    def runs(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Products are kernels of their own."""
+        bounds = [begin]
+        for _, last in super().runs(begin, end):
+            for k in range(bounds[-1], last):
+                if is_product(self.read[k]):
+                    bounds += [k, k + 1]
+            bounds.append(last)
+        return [(a, b) for a, b in pairwise(bounds) if b > a]
+
+    def straight(self, begin: int, end: int) -> None:
+        for first, last in self.runs(begin, end):
+            operation = self.read[first]
+            if operation is not None and is_product(operation):
+                self.starts.append(len(self.calls))
+                self.gemm(operation)
+            else:
+                super().straight(first, last)
+
+    def gemm(self, operation: Operation) -> None:
+        """A product by itself."""
+        shape = operation.shape
+        x, w, out = shape.layouts
+        size = np.dtype(shape.dtype).itemsize
+        at_x, at_w, at_out = operation.addresses
+        room = packed(min(shape.inner, INNER), shape.columns, size)
+        room += -room % ALIGN
+        functions = products(shape.dtype)
+        where = (at_x, x.row, x.step, at_w, w.row, w.step)
+        sizes = (shape.rows, shape.inner, INNER, shape.columns)
+        table = np.array((*where, *sizes, at_out, out.row, 0, room, functions.multiply), np.int64)
+        self.shared += [(table, at, room + self.threads * aside(size)) for at in (12, 13)]
+        phases = 2 * -(-shape.inner // INNER)
+        parts = max(-(-shape.rows // BLOCK), shape.columns // (TILE // BLOCK))
+        self.call(functions.gemm, table, phases, shape.work, parts)
+        self.hold([operation])
+
+    # ---------------------------------------------------------------- loops
+
+    def alike(self, turns: Sequence[int]) -> None:
+        """Turns of the same operations, as one kernel if all of them can be in it."""
+        if self.whole(turns):
+            return
+        for k in range(turns[0], turns[-1]):
+            if is_product(self.read[k]):
+                self.read[k] = None  # of few rows, where packing does not pay
+        super().alike(turns)
+
+    def whole(self, turns: Sequence[int]) -> bool:
+        """One kernel for all turns; False if that cannot be."""
+        every = [[o for o in self.read[a:b] if o is not None] for a, b in pairwise(turns)]
+        if not 0 < len(every[0]) == turns[1] - turns[0] <= 2 * LONGEST:
+            return False
+        where = turns_of(every)
+        if where is None or not fixed(every[0], where.moves, len(every)):
+            return False
+        nests, parts = self.nests(every[0], where, len(every))
+        made: list[tuple[Operation, Packed]] = []
+
+        def pack(number: int) -> Packed:
+            made.append((every[0][number], self.packed(every[0][number])))
+            return made[-1][1]
+
+        kernel = write_loop(nests, len(every), pack)
+        spots = operands_of(kernel, every[0], where)
+        if spots is None:
+            return False
+        table = np.array(kernel.table, np.int64)
+        for at, which in spots:
+            table[at + 1] = where.moves[which]
+        begin = len(self.calls)
+        for operation, room in made:
+            self.pack(operation, room)
+        self.starts += [begin] + [len(self.calls)] * (turns[-1] - turns[0] - 1)
+        self.call(load(kernel.text), table, 1, kernel.work, parts)
+        for turn in every:
+            self.hold(turn)
+        return True
+
+    def nests(
+        self, operations: Sequence[Operation], where: Turns, turns: int
+    ) -> tuple[list[Nest], int]:
+        """The nests of a turn, and in how many parts a loop of them can be done."""
+        rows = {o.shape.rows for o in operations if not o.shape.flat}
+        if self.threads > 1 and len(rows) == 1 and max(rows) > BLOCK:
+            count = rows.pop()
+            alike = in_rows(operations, count)
+            if alike is not None and independent(alike, where.moves, turns):
+                return nests_of(alike, whole=False), -(-count // BLOCK)
+        return nests_of(operations), 1
+
+    def packed(self, operation: Operation) -> Packed:
+        """Room for a packed factor, and for the tiles of all threads."""
+        shape = operation.shape
+        size = packed(shape.inner, shape.columns, np.dtype(shape.dtype).itemsize)
+        begin = self.room(size + ALIGN + self.threads * TILE)
+        spare = begin + size + -size % ALIGN
+        return Packed(begin, spare, products(shape.dtype).multiply)
+
+    def pack(self, operation: Operation, room: Packed) -> None:
+        """Pack a factor before the loop that multiplies by it: the first phase of a product."""
+        shape, _, (_, at, _) = operation
+        _, w, _ = shape.layouts
+        sizes = (0, shape.inner, shape.inner, shape.columns)
+        table = np.array((0, 0, 0, at, w.row, w.step, *sizes, 0, 0, room.factor), np.int64)
+        work, parts = shape.inner * shape.columns, shape.columns // (TILE // BLOCK)
+        self.call(products(shape.dtype).gemm, table, 1, work, max(parts, 1))
+
+
+def is_product(operation: Operation | None) -> bool:
+    """Whether an operation is a product that is done in tiles."""
+    return operation is not None and operation.shape.name == "product"

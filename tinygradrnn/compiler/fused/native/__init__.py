@@ -1,0 +1,1 @@
+"""What is compiled by Numba, which has to be installed."""

@@ -1,0 +1,109 @@
+"""Threads that help with kernels: one for each core but that of the thread that calls."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from functools import cache
+from threading import Lock, Semaphore, Thread
+from typing import Any
+
+import numpy as np
+
+from tinygradrnn.compiler.fused.cache import module, written
+from tinygradrnn.compiler.fused.reading import Call
+from tinygradrnn.compiler.memory import address
+
+PATIENCE = 200_000  # looks at the board, under a millisecond, before a helper goes to sleep
+
+
+@cache
+def native() -> Any:
+    """The functions of ``board``, compiled."""
+    return module(written("native/board.py"))
+
+
+def cores() -> int:
+    """How many threads are to work at once: ``NUMBA_NUM_THREADS``, else what there is."""
+    from numba import config
+
+    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+class Helper(Thread):
+    """A thread that takes parts of kernels as long as there are some, then sleeps."""
+
+    def __init__(self, board: int) -> None:
+        super().__init__(name="tinygradrnn kernels", daemon=True)
+        self.board = board
+        self.door = Semaphore(0)
+        self.asleep = False
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.asleep = True
+            self.door.acquire()
+            if self.board == 0:
+                return
+            native().serve(self.board, PATIENCE)
+
+    def wake(self) -> None:
+        """Let it look at the board."""
+        if self.asleep:
+            self.asleep = False
+            self.door.release()
+
+
+class Team:
+    """The helpers of this process, and the board that they look at."""
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(4 * 64, np.uint8)
+        self.board = address(self.memory) + -address(self.memory) % 64
+        self.helpers: list[Helper] = []
+        self.lock = Lock()
+
+    def run(self, function: int, table: int, phases: int, parts: int) -> None:
+        """A kernel in parts; all in this thread while another one has the helpers."""
+        if not self.lock.acquire(blocking=False):
+            native().alone(function, table, phases)
+            return
+        try:
+            while len(self.helpers) < parts - 1:
+                self.helpers.append(Helper(self.board))
+            for helper in self.helpers[: parts - 1]:
+                helper.wake()
+            native().share(self.board, function, table, phases, parts)
+        finally:
+            self.lock.release()
+
+    def stop(self) -> None:
+        """End the helpers: no thread may look at the board after Python has gone."""
+        for helper in self.helpers:
+            helper.board = 0
+            helper.door.release()
+            helper.join()
+
+
+@cache
+def team() -> Team:
+    """That of this process."""
+    found = Team()
+    atexit.register(found.stop)
+    return found
+
+
+os.register_at_fork(after_in_child=team.cache_clear)  # threads stay behind
+
+
+def together(function: int, table: int, phases: int, parts: int) -> None:
+    """Run a kernel on several threads."""
+    team().run(function, table, phases, parts)
+
+
+def call(function: int, table: int, phases: int, parts: int) -> Call:
+    """A kernel as a call of a plan."""
+    if parts > 1:
+        return together, (function, table, phases, parts)
+    return native().alone, (function, table, phases)
