@@ -103,9 +103,15 @@ def products(dtype: str) -> cache_module.Products:
     """The functions of ``tiles``; a packed factor lies in order."""
     kind, size = KINDS[dtype], ctypes.sizeof(KINDS[dtype])
 
+    def pack(table: int, phase: int, part: int, parts: int) -> None:
+        at, row, step, inner, columns, packed = pointer(ctypes.c_int64)(table)[:6]
+        mine = slice(columns * part // parts, columns * (part + 1) // parts)
+        w = matrix(at, (inner, columns), (row, step), kind)
+        matrix(packed, w.shape, (columns * size, size), kind)[:, mine] = w[:, mine]
+
     def multiply(
         x: int, block: int, row: int, step: int, rows: int, packed: int, inner: int, columns: int,
-        first: int, last: int, out: int, out_row: int, more: int, spare: int,
+        out: int, out_row: int, more: int, spare: int,
     ) -> None:  # fmt: skip
         if rows:
             a = matrix(x, (rows, inner), (row, step), kind)
@@ -113,21 +119,15 @@ def products(dtype: str) -> cache_module.Products:
             matrix(out, (rows, columns), (out_row, size), kind)[...] = a @ b
 
     def gemm(table: int, phase: int, part: int, parts: int) -> None:
-        numbers = pointer(ctypes.c_int64)(table)[:13]
-        x, row, step, at, w_row, w_step, rows, inner, depth, columns, out, out_row, packed = numbers
-        begin = phase // 2 * depth
-        count = min(depth, inner - begin)
-        w = matrix(at + begin * w_row, (count, columns), (w_row, w_step), kind)
-        b = matrix(packed, w.shape, (columns * size, size), kind)
+        x, row, step, w, w_row, w_step, rows, inner, columns, out, out_row = pointer(
+            ctypes.c_int64
+        )(table)[:11]
         mine = slice(columns * part // parts, columns * (part + 1) // parts)
-        if phase % 2 == 0:
-            b[:, mine] = w[:, mine]
-            return
-        a = matrix(x + begin * step, (rows, count), (row, step), kind)
-        c = matrix(out, (rows, columns), (out_row, size), kind)
-        c[:, mine] = (c[:, mine] if begin else 0) + a @ b[:, mine]
+        a = matrix(x, (rows, inner), (row, step), kind)
+        b = matrix(w, (inner, columns), (w_row, w_step), kind)
+        matrix(out, (rows, columns), (out_row, size), kind)[:, mine] = a @ b[:, mine]
 
-    return cache_module.Products(numbered(multiply), numbered(gemm))
+    return cache_module.Products(numbered(pack), numbered(multiply), numbered(gemm))
 
 
 def first(rows: int, part: int, parts: int) -> int:

@@ -47,7 +47,14 @@ class Lowering:
         For each loop, at which call each of its turns begins, and the last one ends.
     """
 
-    def __init__(self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = ()) -> None:
+    def __init__(
+        self,
+        rolled: Rolled,
+        backend: Backend,
+        safe: Collection[Leaf] = (),
+        packing: bool = False,
+    ) -> None:
+        self.packing = packing  # whether loops pack their weights: then these may lie as they do
         self.safe = safe  # integers that are checked to be in range, and not negative
         self.rolled, self.backend, self.xp = rolled, backend, backend.xp
         self.regions = schedule(rolled)
@@ -198,6 +205,12 @@ class Lowering:
                 return order_of(array)
             if value.op is not None and value.op.name == "matmul" and array.ndim == len(plain):
                 return (*[a for a in order_of(array) if a < array.ndim - 1], array.ndim - 1)
+        for source in value.inputs:  # as what its operands met elsewhere: δ of a loss as its scores
+            for reader, _ in self.facts.readers.get(id(source.value), ()):
+                for use in reader.inputs:
+                    beside = self.stored.get(id(use.value))
+                    if beside is not None and beside.full.shape == value.shape:
+                        return order_of(beside.full)
         return plain
 
     def scratch(self, value: Value) -> None:
@@ -390,7 +403,7 @@ class Lowering:
         These are up to a half quicker; a copy costs about as much as they save in five turns.
         """
         found: dict[int, Array] = {}
-        for value in inside:
+        for value in [] if self.packing else inside:
             name = value.op.name if value.op is not None else ""
             if name != "matmul" or value.inputs[1].shift is not None or turns < ENOUGH_TURNS:
                 continue

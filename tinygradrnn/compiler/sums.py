@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygradrnn.compiler.kernels import flat, product, reduce
 from tinygradrnn.compiler.memory import order_of
+from tinygradrnn.compiler.rows import add_rows
 from tinygradrnn.compiler.values import Span, Term, Value
 from tinygradrnn.compiler.views import part_of
 from tinygradrnn.ops import Hole, add_part
@@ -120,7 +121,7 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
         total(low, term, part_of(out, where), started)
         return
     x = read(low, term, value, batch)
-    if term.arrays and add_rows(low, term, out, x):
+    if term.arrays and rows_at_ids(low, term, out, x):
         return
     if term.arrays:
         arrays = [low.operand(use) for use in term.arrays]
@@ -133,7 +134,7 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
 MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix
 
 
-def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
+def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
     """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
     ids_leaf = term.arrays[0].value.leaf
     if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
@@ -142,18 +143,14 @@ def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
     rows = flat(x)
     if out.shape[0] > MOST_ROWS or rows is None or ids.ndim != x.ndim - 1:
         return False
-    xp = low.xp
     ordered = ids.transpose(order_of(x)[:-1])
     count = rows.shape[0]
+    listed = low.temporary(ordered.shape, ids.dtype)
+    low.emit(low.xp.copyto, listed, ordered)
     one_hot = low.temporary((count, out.shape[0]), out.dtype)
-    listed = low.temporary(ordered.shape, "int64")
-    first = xp.arange(count).reshape(ordered.shape) * out.shape[0]
-    low.emit(xp.add, ordered, first, listed)
-    low.emit(xp.copyto, one_hot, 0)
-    low.emit(one_hot.reshape(-1).__setitem__, listed.reshape(-1), 1)
-    result = low.temporary(out.shape, out.dtype)
-    low.emit(xp.dot, one_hot.T, rows, result)
-    low.emit(xp.add, out, result, out)
+    spare = low.temporary(out.shape, out.dtype)
+    numbers = low.xp.arange(count)
+    low.emit(add_rows, listed.reshape(-1), rows, out, numbers, one_hot, spare, low.xp.dot)
     return True
 
 

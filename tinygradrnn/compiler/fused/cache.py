@@ -26,8 +26,9 @@ def load(text: str) -> int:
 
 
 class Products(NamedTuple):
-    """Where the functions of ``tiles`` are in memory."""
+    """Where the functions of ``native/tiles`` are in memory."""
 
+    pack: int
     multiply: int
     gemm: int
 
@@ -35,11 +36,14 @@ class Products(NamedTuple):
 @cache
 def products(dtype: str) -> Products:
     """Those for a dtype."""
-    text = written("native/tiles.py")
-    if dtype == "float64":
-        text = text.replace("float32", "float64").replace("FloatType", "DoubleType")
-    found = module(text)
-    return Products(found.multiply.address, found.gemm.address)
+    found = module(written("native/tiles.py", dtype))
+    return Products(found.pack.address, found.multiply.address, found.gemm.address)
+
+
+@cache
+def rows(dtype: str) -> int:
+    """Where the function of ``native/rows`` for a dtype is in memory."""
+    return int(module(written("native/rows.py", dtype)).rows.address)
 
 
 @cache
@@ -66,9 +70,12 @@ def stamp() -> str:
     return " ".join([numba.__version__, str(sys.version_info[:2]), *texts])
 
 
-def written(name: str) -> str:
-    """The text of a file."""
-    return (FUSED / name).read_text(encoding="utf-8")
+def written(name: str, dtype: str = "float32") -> str:
+    """The text of a file, about another dtype."""
+    text = (FUSED / name).read_text(encoding="utf-8")
+    if dtype == "float64":
+        text = text.replace("float32", "float64").replace("FloatType", "DoubleType")
+    return text
 
 
 @cache

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.fused.cache import load, products
+from tinygradrnn.compiler.fused.cache import rows as rows_of
 from tinygradrnn.compiler.fused.joining import Joiner, operands_of
-from tinygradrnn.compiler.fused.nests import Nest, in_rows, nests_of
-from tinygradrnn.compiler.fused.reading import Call, Operation, Reader
-from tinygradrnn.compiler.fused.sizes import BLOCK, INNER, TILE, aside, packed
+from tinygradrnn.compiler.fused.nests import SIZES, Nest, in_rows, nests_of
+from tinygradrnn.compiler.fused.reading import NUMBERED, Call, Operation, Reader
+from tinygradrnn.compiler.fused.sizes import BLOCK, PANEL, TILE, packed, room
 from tinygradrnn.compiler.fused.source import Kernel, Packed, write, write_loop
 from tinygradrnn.compiler.fused.team import call
 from tinygradrnn.compiler.fused.turns import Turns, fixed, independent, turns_of
@@ -59,24 +60,24 @@ class HostJoiner(Joiner):
     def join(self, loops: Sequence[Sequence[int]]) -> None:
         super().join(loops)
         most = max((size for _, _, size in self.shared), default=0)
-        room = self.room(most)
+        shared = self.memory(most)
         for table, at, _ in self.shared:
-            table[at] += room
+            table[at] = shared
 
-    def room(self, size: int) -> int:
+    def memory(self, size: int) -> int:
         """Memory of kernels: where it begins."""
         memory = np.empty(size + ALIGN, np.uint8)
         self.keep[id(memory)] = memory
         return address(memory) + -address(memory) % ALIGN
 
-    # ---------------------------------------------------------------- products
+    # ---------------------------------------------------------------- ready-made functions
 
     def runs(self, begin: int, end: int) -> list[tuple[int, int]]:
-        """Products are kernels of their own."""
+        """What functions that are there already do is not part of a run."""
         bounds = [begin]
         for _, last in super().runs(begin, end):
             for k in range(bounds[-1], last):
-                if is_product(self.read[k]):
+                if ready_made(self.read[k]):
                     bounds += [k, k + 1]
             bounds.append(last)
         return [(a, b) for a, b in pairwise(bounds) if b > a]
@@ -84,29 +85,42 @@ class HostJoiner(Joiner):
     def straight(self, begin: int, end: int) -> None:
         for first, last in self.runs(begin, end):
             operation = self.read[first]
-            if operation is not None and is_product(operation):
-                self.starts.append(len(self.calls))
+            if operation is None or not ready_made(operation):
+                super().straight(first, last)
+                continue
+            self.starts.append(len(self.calls))
+            self.hold([operation])
+            if operation.shape.name == "product":
                 self.gemm(operation)
             else:
-                super().straight(first, last)
+                self.rows(operation)
+
+    def rows(self, operation: Operation) -> None:
+        """Rows of a matrix by their numbers."""
+        shape, _, (ids, *where) = operation
+        rows = [layout.row for layout in shape.layouts[1:]]
+        adds = shape.name == "add_rows"
+        matrix, other = (1, 0) if adds else (0, 1)
+        numbers = (where[matrix], rows[matrix], where[other], rows[other], adds)
+        table = np.array((ids, shape.rows, shape.columns, *numbers), np.int64)
+        parts = shape.columns * SIZES[shape.dtype] // ALIGN if adds else shape.rows
+        self.call(rows_of(shape.dtype), table, 1, shape.work, max(parts, 1))
 
     def gemm(self, operation: Operation) -> None:
         """A product by itself."""
         shape = operation.shape
         x, w, out = shape.layouts
-        size = np.dtype(shape.dtype).itemsize
+        size = SIZES[shape.dtype]
         at_x, at_w, at_out = operation.addresses
-        room = packed(min(shape.inner, INNER), shape.columns, size)
-        room += -room % ALIGN
+        most = room(shape.columns, size)
+        most += -most % ALIGN
         functions = products(shape.dtype)
         where = (at_x, x.row, x.step, at_w, w.row, w.step)
-        sizes = (shape.rows, shape.inner, INNER, shape.columns)
-        table = np.array((*where, *sizes, at_out, out.row, 0, room, functions.multiply), np.int64)
-        self.shared += [(table, at, room + self.threads * aside(size)) for at in (12, 13)]
-        phases = 2 * -(-shape.inner // INNER)
-        parts = max(-(-shape.rows // BLOCK), shape.columns // (TILE // BLOCK))
-        self.call(functions.gemm, table, phases, shape.work, parts)
-        self.hold([operation])
+        sizes = (shape.rows, shape.inner, shape.columns)
+        table = np.array((*where, *sizes, at_out, out.row, 0, most, functions.multiply), np.int64)
+        self.shared.append((table, 11, self.threads * most))
+        parts = shape.rows // BLOCK if shape.rows > shape.columns else shape.columns * size // PANEL
+        self.call(functions.gemm, table, 1, shape.work, max(parts, 1))
 
     # ---------------------------------------------------------------- loops
 
@@ -115,14 +129,16 @@ class HostJoiner(Joiner):
         if self.whole(turns):
             return
         for k in range(turns[0], turns[-1]):
-            if is_product(self.read[k]):
-                self.read[k] = None  # of few rows, where packing does not pay
+            if ready_made(self.read[k]):
+                self.read[k] = None  # packing does not pay for a single turn
         super().alike(turns)
 
     def whole(self, turns: Sequence[int]) -> bool:
         """One kernel for all turns; False if that cannot be."""
         every = [[o for o in self.read[a:b] if o is not None] for a, b in pairwise(turns)]
         if not 0 < len(every[0]) == turns[1] - turns[0] <= 2 * LONGEST:
+            return False
+        if any(operation.shape.name in NUMBERED for operation in every[0]):
             return False
         where = turns_of(every)
         if where is None or not fixed(every[0], where.moves, len(every)):
@@ -142,8 +158,8 @@ class HostJoiner(Joiner):
         for at, which in spots:
             table[at + 1] = where.moves[which]
         begin = len(self.calls)
-        for operation, room in made:
-            self.pack(operation, room)
+        for operation, place in made:
+            self.pack(operation, place)
         self.starts += [begin] + [len(self.calls)] * (turns[-1] - turns[0] - 1)
         self.call(load(kernel.text), table, 1, kernel.work, parts)
         for turn in every:
@@ -165,21 +181,20 @@ class HostJoiner(Joiner):
     def packed(self, operation: Operation) -> Packed:
         """Room for a packed factor, and for the tiles of all threads."""
         shape = operation.shape
-        size = packed(shape.inner, shape.columns, np.dtype(shape.dtype).itemsize)
-        begin = self.room(size + ALIGN + self.threads * TILE)
+        size = packed(shape.inner, shape.columns, SIZES[shape.dtype])
+        begin = self.memory(size + ALIGN + self.threads * TILE)
         spare = begin + size + -size % ALIGN
         return Packed(begin, spare, products(shape.dtype).multiply)
 
-    def pack(self, operation: Operation, room: Packed) -> None:
-        """Pack a factor before the loop that multiplies by it: the first phase of a product."""
+    def pack(self, operation: Operation, to: Packed) -> None:
+        """Pack a factor before the loop that multiplies by it."""
         shape, _, (_, at, _) = operation
         _, w, _ = shape.layouts
-        sizes = (0, shape.inner, shape.inner, shape.columns)
-        table = np.array((0, 0, 0, at, w.row, w.step, *sizes, 0, 0, room.factor), np.int64)
-        work, parts = shape.inner * shape.columns, shape.columns // (TILE // BLOCK)
-        self.call(products(shape.dtype).gemm, table, 1, work, max(parts, 1))
+        table = np.array([at, w.row, w.step, shape.inner, shape.columns, to.factor], np.int64)
+        parts = shape.columns * SIZES[shape.dtype] // PANEL
+        self.call(products(shape.dtype).pack, table, 1, shape.inner * shape.columns, max(parts, 1))
 
 
-def is_product(operation: Operation | None) -> bool:
-    """Whether an operation is a product that is done in tiles."""
-    return operation is not None and operation.shape.name == "product"
+def ready_made(operation: Operation | None) -> bool:
+    """Whether a function that need not be written does an operation."""
+    return operation is not None and operation.shape.name in ("product", *NUMBERED)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tinygradrnn.compiler.fused.reading import Layout, Operation, Shape
+from tinygradrnn.compiler.fused.reading import NUMBERED, Layout, Operation, Shape
 
 CHUNK = 2048  # elements of a row where rows have no gaps
 Relation = Literal["apart", "same", "row", "mixed"]
@@ -104,6 +104,8 @@ def ends(place: Place, rows: int) -> int:
 
 def safe(shape: Shape, where: list[Place]) -> bool:
     """Whether an operation may be done element by element: it reads nothing it has written."""
+    if shape.name in NUMBERED:
+        return True  # never in place
     *inputs, out = where
     if any(place.row < 0 for place in where):
         return False

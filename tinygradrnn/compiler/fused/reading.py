@@ -10,11 +10,13 @@ import numpy as np
 
 from tinygradrnn.compiler.fused.expressions import EXPRESSIONS, INTEGERS
 from tinygradrnn.compiler.memory import address, order_of
+from tinygradrnn.compiler.rows import add_rows
 from tinygradrnn.recording import Array
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 DTYPES = ("float32", "float64", "int64", "bool")
 FLOATS = ("float32", "float64")
+NUMBERED = ("take_rows", "add_rows")
 SMALL = 8192  # multiplications of a product that needs no tiles
 FEW = 2  # rows for which packing a matrix takes longer than multiplying by it
 
@@ -40,7 +42,8 @@ class Shape(NamedTuple):
     name : str
         A key of ``EXPRESSIONS``, "row_sum" or "row_max" of rows, or a product with a matrix of
         ``inner`` rows: "product", or one that is small or of few rows, "times" if the rows of the
-        matrix lie one after the other, "times_transposed" if its columns do.
+        matrix lie one after the other, "times_transposed" if its columns do. "take_rows" copies
+        those rows of a matrix whose numbers are given, "add_rows" adds to them.
     dtype : str
         In which it is computed.
     rows, columns : int
@@ -109,6 +112,8 @@ class Reader:
             return product_of(arrays)
         if name in ("row_sum", "row_max"):
             return reduction_of(name, arrays)
+        if name in NUMBERED:
+            return numbered(name, arrays)
         return element_of(name, arrays)
 
 
@@ -133,6 +138,10 @@ def operands(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str,
         return copied(np, *given)
     if function is np.dot:
         return "times", given
+    if function is np.take and len(given) == 5 and given[2] == 0:
+        return "take_rows", (given[1], given[0], given[3])
+    if function is add_rows:
+        return "add_rows", given[:3]
     if getattr(function, "__name__", "") == "reduce" and len(given) == 5:
         x, axes, _, out, _ = given
         return reduced(function.__self__, x, axes, out)  # type: ignore[attr-defined]
@@ -259,3 +268,21 @@ def product_of(arrays: tuple[Any, ...]) -> Shape | None:
         elif (w_row, w_step, x_step) == (size, inner * size, size):
             name = "times_transposed"
     return Shape(name, dtype, rows, columns, layouts, inner=inner)
+
+
+def numbered(name: str, arrays: tuple[Any, ...]) -> Shape | None:
+    """Rows by their numbers: the numbers, what is read, what is written."""
+    ids, source, out = arrays
+    if ids.ndim != 1 or not ids.flags.c_contiguous or ids.dtype != np.int64:
+        return None
+    if not (source.ndim == out.ndim == 2) or source.dtype != out.dtype:
+        return None
+    dtype, size = out.dtype.name, out.itemsize
+    if dtype not in FLOATS or (out.shape[1] > 1 and {source.strides[1], out.strides[1]} != {size}):
+        return None
+    layouts = (
+        Layout(8, True, "int64"),
+        Layout(source.strides[0], False, dtype),
+        Layout(out.strides[0], False, dtype),
+    )
+    return Shape(name, dtype, len(ids), out.shape[1], layouts)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-INNER = 512  # of a block of a product's inner index: a panel of the second factor stays in a cache
+INNER = 256  # of a block of a product's inner index: a panel of the second factor stays in a cache
 CHUNK = 128  # rows of the first factor that meet all panels before the next ones do
 BLOCK = 8  # rows of a tile, at most
-TILE = BLOCK * 3 * 64  # bytes of it: rows, vectors, and what a register holds
-PANEL = 3 * 64  # bytes of a row of a panel, at most
+PANEL = 3 * 64  # bytes of a row of a tile, at most: vectors, and what a register holds
+TILE = BLOCK * PANEL  # bytes of a tile
 
 
 def packed(inner: int, columns: int, size: int) -> int:
@@ -14,6 +14,6 @@ def packed(inner: int, columns: int, size: int) -> int:
     return inner * (columns * size + PANEL)
 
 
-def aside(size: int) -> int:
-    """Bytes that each part of a product works in: a tile, and rows that it rearranges."""
-    return TILE + CHUNK * INNER * size
+def room(columns: int, size: int) -> int:
+    """Bytes that each part of a product works in: a tile, rows, and packed columns."""
+    return TILE + CHUNK * (INNER * size + PANEL) + packed(INNER, columns, size)

@@ -189,7 +189,6 @@ class Writer:
         )
         places = {spot: place for (place, _, _), spots in nest.views.items() for spot in spots}
         row, out_row = self.number(shape.layouts[0].row), self.number(shape.layouts[2].row)
-        columns = self.number(shape.columns)
         given = [
             self.number(packed.multiply),
             f"{self.where(places[x].address, [x])} + {low} * {row}",
@@ -199,9 +198,7 @@ class Writer:
             f"{high} - {low}",
             self.number(packed.factor),
             self.number(shape.inner),
-            columns,
-            "0",
-            columns,  # more than there are panels
+            self.number(shape.columns),
             f"{self.where(places[out].address, [out])} + {low} * {out_row}",
             out_row,
             "0",

@@ -91,18 +91,17 @@ def first(rows, part, parts):
 
 @intrinsic
 def multiply(
-    context, function, x, block, row, step, rows, packed, inner, columns, first, last, out, out_row,
-    more, spare,
-):  # fmt: skip
+    context, function, x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare
+):
     """Call the function of that name of ``tiles``, by its address."""
 
     def generate(context, builder, signature, arguments):
         word = ir.IntType(64)
-        form = ir.FunctionType(ir.VoidType(), [word] * 14)
+        form = ir.FunctionType(ir.VoidType(), [word] * 12)
         builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 15), generate
+    return types.void(*[types.int64] * 13), generate
 
 
 @element

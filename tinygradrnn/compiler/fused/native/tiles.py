@@ -48,17 +48,16 @@ numbers_at = pointer(types.float32, NUMBER)
 
 @intrinsic
 def call(
-    context, function, x, block, row, step, rows, packed, inner, columns, first, last, out, out_row,
-    more, spare,
-):  # fmt: skip
+    context, function, x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare
+):
     """Call ``multiply`` by its address."""
 
     def generate(context, builder, signature, arguments):
-        form = ir.FunctionType(ir.VoidType(), [WORD] * 14)
+        form = ir.FunctionType(ir.VoidType(), [WORD] * 12)
         builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 15), generate
+    return types.void(*[types.int64] * 13), generate
 
 
 # ------------------------------------------------------------------------------------------ a tile
@@ -146,57 +145,77 @@ narrow, middle, full = tile(1), tile(2), tile(3)
 # ----------------------------------------------------------------------------------------- packing
 
 
-@njit(f"void({', '.join(['int64'] * 8)})", error_model="numpy")
-def pack_panels(w, row, step, inner, columns, first, last, packed):
-    """Some panels of a second factor; in its last vector, what is not there is 0."""
-    for begin in range(first * WIDE, min(last * WIDE, columns), WIDE):
-        count = min(WIDE, columns - begin)
+def move(count):
+    """A function that copies that many elements, by whole vectors."""
+    vector = ir.VectorType(NUMBER, count)
+
+    @intrinsic
+    def copy(context, source, target):
+        def generate(context, builder, signature, arguments):
+            source, target = (builder.inttoptr(a, vector.as_pointer()) for a in arguments)
+            builder.store(builder.load(source, align=SIZE), target, align=SIZE)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return copy
+
+
+move_rows, move_panel = move(ROWS), move(WIDE)
+
+
+@njit(f"void({', '.join(['int64'] * 7)})", error_model="numpy")
+def pack_panels(w, row, step, inner, begin, end, packed):
+    """Columns of a second factor as panels; in the last vector, what is not there is 0."""
+    for first in range(begin, end, WIDE):
+        count = min(WIDE, end - first)
         width = -(-count // LANES) * LANES
         for k in range(inner):
-            out = numbers_at(packed + (begin * inner + k * width) * SIZE)
-            source = w + k * row + begin * step
-            if step == SIZE:
-                x = numbers_at(source)
-                for j in range(count):
-                    out[j] = x[j]
-            else:
-                for j in range(count):
-                    out[j] = numbers_at(source + j * step)[0]
+            source = w + k * row + first * step
+            target = packed + ((first - begin) * inner + k * width) * SIZE
+            if count == WIDE and step == SIZE:
+                move_panel(source, target)
+                continue
+            out = numbers_at(target)
+            for j in range(count):
+                out[j] = numbers_at(source + j * step)[0]
             for j in range(count, width):
                 out[j] = 0
 
 
-@njit(f"void({', '.join(['int64'] * 6)})", error_model="numpy")
-def pack_rows(x, row, step, rows, inner, packed):
+@njit(f"void({', '.join(['int64'] * 7)})", error_model="numpy")
+def pack_rows(x, row, step, rows, inner, packed, block):
     """Rows of a first factor in blocks as high as a tile, each column of a block in one piece."""
     for k in range(inner):
-        for begin in range(0, rows, ROWS):
-            out = numbers_at(packed + (begin * inner + k * ROWS) * SIZE)
-            source = x + k * step + begin * row
-            for r in range(min(ROWS, rows - begin)):
+        for i in range(0, rows, ROWS):
+            source = x + i * row + k * step
+            target = packed + i // ROWS * block + k * ROWS * SIZE
+            if row == SIZE and i + ROWS <= rows:
+                move_rows(source, target)
+                continue
+            out = numbers_at(target)
+            for r in range(min(ROWS, rows - i)):
                 out[r] = numbers_at(source + r * row)[0]
 
 
 # ---------------------------------------------------------------------------------- what is called
 
 
-@cfunc(f"void({', '.join(['int64'] * 14)})", cache=True, error_model="numpy")
-def multiply(
-    x, block, row, step, rows, packed, inner, columns, first, last, out, out_row, more, spare
-):
-    """Rows times panels first…last of a packed factor.
+@cfunc(f"void({', '.join(['int64'] * 12)})", cache=True, error_model="numpy")
+def multiply(x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare):
+    """Rows times a packed factor.
 
     ``block``: from the first row of a tile to that of the next, 0 if that is as far as always;
     ``more``: whether to add to what is there; ``spare``: room for a tile whose last vector is cut.
     """
     block = block if block else ROWS * row
-    for begin in range(first * WIDE, min(last * WIDE, columns), WIDE):
+    for begin in range(0, columns, WIDE):
         count = min(WIDE, columns - begin)
         width = -(-count // LANES) * LANES
         panel = packed + begin * inner * SIZE
         for i in range(0, rows, ROWS):
-            source, target, there = x + i // ROWS * block, out + i * out_row, min(ROWS, rows - i)
-            target += begin * SIZE
+            source, there = x + i // ROWS * block, min(ROWS, rows - i)
+            target = out + i * out_row + begin * SIZE
             result, result_row = (target, out_row) if width == count else (spare, width * SIZE)
             if width != count and more:
                 for r in range(there):
@@ -215,34 +234,49 @@ def multiply(
 
 
 @cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
-def gemm(table, phase, part, parts):
-    """A whole product: two phases, packing and multiplying, for each block of the inner index.
+def pack(table, phase, part, parts):
+    """A second factor. The table: where it is, its steps, rows and columns, where it goes."""
+    a = words_at(table)
+    panels = -(-a[4] // WIDE)
+    begin, end = panels * part // parts * WIDE, min(a[4], panels * (part + 1) // parts * WIDE)
+    pack_panels(a[0], a[1], a[2], a[3], begin, end, a[5] + begin * a[3] * SIZE)
 
-    The table: where each factor is, and its steps; rows, inner index, its blocks, columns; where
-    the result is, and from row to row; room for the packed factor, and for the parts; ``multiply``.
+
+@cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
+def gemm(table, phase, part, parts):
+    """A product: some rows or some columns of it; what a part has packed, no other part reads.
+
+    The table: where each factor is, and its steps; rows, inner index, columns; where the result
+    is, and from row to row; room to pack in, and how much for a part; ``multiply``.
     """
     a = words_at(table)
     x, row, step, w, w_row, w_step = a[0], a[1], a[2], a[3], a[4], a[5]
-    rows, depth, columns, out, out_row, packed = a[6], a[8], a[9], a[10], a[11], a[12]
-    begin = phase // 2 * depth
-    inner = min(depth, a[7] - begin)
-    count, blocks = -(-columns // WIDE), -(-rows // ROWS)
-    low, high, first, last = 0, rows, count * part // parts, count * (part + 1) // parts
-    if phase % 2 == 0:
-        pack_panels(w + begin * w_row, w_row, w_step, inner, columns, first, last, packed)
-        return
-    if blocks >= parts:
-        low, high = blocks * part // parts * ROWS, min(rows, blocks * (part + 1) // parts * ROWS)
-        first, last = 0, count
-    spare = a[13] + part * (TILE + CHUNK * INNER * SIZE)
-    for i in range(low, high, CHUNK):
-        there = min(CHUNK, high - i)
-        source, block, from_row, from_step = x + i * row + begin * step, 0, row, step
-        if step != SIZE:
-            pack_rows(source, row, step, there, inner, spare + TILE)
-            source, block = spare + TILE, ROWS * inner * SIZE
-            from_row, from_step = SIZE, ROWS * SIZE
-        call(
-            a[14], source, block, from_row, from_step, there, packed, inner, columns, first, last,
-            out + i * out_row, out_row, begin, spare,
-        )  # fmt: skip
+    rows, inner, columns, out, out_row, room = a[6], a[7], a[8], a[9], a[10], a[11] + part * a[12]
+    low, high, begin, end = 0, rows, 0, columns
+    if rows > columns:
+        tiles = -(-rows // ROWS)
+        low, high = tiles * part // parts * ROWS, min(rows, tiles * (part + 1) // parts * ROWS)
+    else:
+        panels = -(-columns // WIDE)
+        begin = panels * part // parts * WIDE
+        end = min(columns, panels * (part + 1) // parts * WIDE)
+    spare, rearranged = room, room + TILE
+    packed = rearranged + (CHUNK * INNER + CHUNK * LANES) * SIZE
+    for k in range(0, inner, INNER):
+        depth = min(INNER, inner - k)
+        pack_panels(w + k * w_row, w_row, w_step, depth, begin, end, packed)
+        block = (ROWS * depth + LANES) * SIZE  # not a power of 2: else all blocks share cache lines
+        for i in range(low, high, CHUNK):
+            there, target = min(CHUNK, high - i), out + i * out_row + begin * SIZE
+            source = x + i * row + k * step
+            if step == SIZE:
+                call(
+                    a[13], source, 0, row, step, there, packed, depth, end - begin,
+                    target, out_row, k, spare,
+                )  # fmt: skip
+            else:
+                pack_rows(source, row, step, there, depth, rearranged, block)
+                call(
+                    a[13], rearranged, block, SIZE, ROWS * SIZE, there, packed, depth, end - begin,
+                    target, out_row, k, spare,
+                )  # fmt: skip
