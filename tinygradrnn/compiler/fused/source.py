@@ -22,6 +22,7 @@ from tinygradrnn.compiler.fused.native.runtime import *
 
 @kernel
 def run(table, phase, part, parts):
+    widely()
     a = int64_at(table)
 '''
 

@@ -38,12 +38,16 @@ __all__ = [
     "tanh32",
     "tanh64",
     "times",
+    "widely",
     "times_transposed",
 ]
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
-kernel = cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
-element = njit(error_model="numpy")
+CONTRACT = {"contract"}  # a product and a sum may be one instruction, rounded once
+kernel = cfunc(
+    "void(int64, int64, int64, int64)", cache=True, error_model="numpy", fastmath=CONTRACT
+)
+element = njit(error_model="numpy", fastmath=CONTRACT)
 reduction = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
 
@@ -79,8 +83,20 @@ def reinterpreted(source, target, width):
     return cast
 
 
+bits_of_float32 = reinterpreted(types.float32, types.int32, ir.IntType(32))
 float32_of_bits = reinterpreted(types.int32, types.float32, ir.FloatType())
 float64_of_bits = reinterpreted(types.int64, types.float64, ir.DoubleType())
+
+
+@intrinsic
+def widely(context):
+    """Let the compiler use whole vector registers of 64 bytes where a processor has them."""
+
+    def generate(context, builder, signature, arguments):
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @element
@@ -142,9 +158,15 @@ def log(x):
 
 @element
 def exp32(x):
-    """2ⁿ eʳ with |r| ≤ ½ ln 2, eʳ as a polynomial of degree 7."""
-    bounded = min(max(x, float32(-86.9)), float32(88.72))
-    n = (bounded * float32(1.4426950408889634) + float32(12582912)) - float32(12582912)
+    """2ⁿ eʳ with |r| ≤ ½ ln 2, eʳ as a polynomial of degree 7; 0 below 2⁻¹²⁵.
+
+    n stands in the last bits of a sum with a large number, from where it goes into an exponent;
+    comparisons are written so that NaN comes through.
+    """
+    bounded = float32(-87.4) if x < float32(-87.4) else x
+    bounded = float32(88.8) if bounded > float32(88.8) else bounded
+    shifted = bounded * float32(1.4426950408889634) + float32(12582912)
+    n = shifted - float32(12582912)
     r = bounded - n * float32(0.693359375)
     r = r - n * float32(-2.12194440e-4)
     y = float32(1.9875691500e-4)
@@ -153,17 +175,15 @@ def exp32(x):
     y = y * r + float32(4.1665795894e-2)
     y = y * r + float32(1.6666665459e-1)
     y = y * r + float32(5.0000001201e-1)
-    y = y * r * r + r + float32(1)
-    y = y * float32_of_bits((int32(n) + int32(126)) << int32(23)) * float32(2)
-    y = y if x > float32(-86.9) else float32(0)
-    y = y if x < float32(88.72) else float32(math.inf)
-    return y if x == x else x
+    y = y * r * r + (r + float32(1))
+    return (y + y) * float32_of_bits((bits_of_float32(shifted) + int32(126)) << int32(23))
 
 
 @element
 def tanh32(x):
     """A quotient of polynomials; beyond ±7.9 it is ±1 in float32."""
-    z = min(max(x, float32(-7.90531110763549805)), float32(7.90531110763549805))
+    z = float32(-7.90531110763549805) if x < float32(-7.90531110763549805) else x
+    z = float32(7.90531110763549805) if z > float32(7.90531110763549805) else z
     s = z * z
     p = float32(-2.76076847742355e-16)
     p = p * s + float32(2.00018790482477e-13)
@@ -176,8 +196,7 @@ def tanh32(x):
     q = q * s + float32(1.18534705686654e-04)
     q = q * s + float32(2.26843463243900e-03)
     q = q * s + float32(4.89352518554385e-03)
-    y = z * p / q
-    return y if x == x else x
+    return z * p / q
 
 
 @element
