@@ -38,8 +38,8 @@ __all__ = [
     "tanh32",
     "tanh64",
     "times",
-    "widely",
     "times_transposed",
+    "widely",
 ]
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
