@@ -138,7 +138,7 @@ def multiply(function: int, *arguments: int) -> None:
     FUNCTIONS[function](*arguments)
 
 
-NAMES.update(first=first, multiply=multiply, TILE=TILE)
+NAMES.update(first=first, multiply=multiply, TILE=TILE, widely=lambda: None)
 
 
 def put_in_place(patch: Any) -> None:

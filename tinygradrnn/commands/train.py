@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     number("lr", "highest learning rate")
     number("clip", "norm to which larger gradients are scaled down")
     number("seed", "start of the random numbers; the same seed gives the same run")
-    number("threads", "for matrix products; more help large models on an idle machine")
+    number("threads", "to compute with; more help large models on an idle machine")
     parser.add_argument(
         "--no-compile",
         dest="compile",

@@ -67,15 +67,21 @@ class Compiled:
         check: bool = False,
         without: tuple[str, ...] = (),
         fast: bool | None = None,
+        threads: int | None = None,
     ) -> None:
         unknown = sorted(set(without) - {p.__name__ for p in PASSES})
         if unknown:
             known = ", ".join(p.__name__ for p in PASSES)
             raise ValueError(f"compile: {unknown[0]!r} is no pass; there are {known}")
+        if threads is not None and threads < 1:
+            raise ValueError(
+                f"compile: threads must be at least 1, but is {threads}; leave it out for one on "
+                "each core"
+            )
         self.function = function
         self.check = check
         self.without = without
-        self.asked, self.fast = fast, wanted(fast)
+        self.asked, self.fast, self.threads = fast, wanted(fast), threads
         self.captures = 0
         self.plans: OrderedDict[Signature, list[Entry]] = OrderedDict()
         self._lock = RLock()
@@ -109,7 +115,11 @@ class Compiled:
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         """Compiles anew: plans belong to the parameters that they were made for."""
         return Compiled(
-            deepcopy(self.function, memo), check=self.check, without=self.without, fast=self.asked
+            deepcopy(self.function, memo),
+            check=self.check,
+            without=self.without,
+            fast=self.asked,
+            threads=self.threads,
         )
 
     def kernels(self, backend: Backend) -> bool:
@@ -160,7 +170,7 @@ class Compiled:
         capture, template, tensors = self._listened(arguments, options, given)
         program = capture.program
         try:
-            entry = Entry(program, template, self.without, self.kernels)
+            entry = Entry(program, template, self)
         except BaseException:
             capture.undo()
             raise
@@ -216,8 +226,7 @@ class Entry:
         self,
         program: Program,
         template: Any,
-        without: tuple[str, ...],
-        kernels: Callable[[Backend], bool],
+        how: Compiled,
     ) -> None:
         self.program, self.template = program, template
         arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
@@ -232,8 +241,9 @@ class Entry:
         self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
-        self.reports = optimise(rolled, without)
-        self.plan = Plan(program, rolled, self.backend, kernels(self.backend))
+        self.reports = optimise(rolled, how.without)
+        fast = how.kernels(self.backend)
+        self.plan = Plan(program, rolled, self.backend, fast, how.threads)
         self.checks = [Ranged(c, arguments) for c in program.checks if from_integers(c.node)]
         self.results = len(program.outputs)
         self.sent = [arguments[leaf] for leaf, _ in program.grads if leaf in arguments]
@@ -305,6 +315,7 @@ def compile(
     check: bool = False,
     without: tuple[str, ...] = (),
     fast: bool | None = None,
+    threads: int | None = None,
 ) -> Compiled:
     """Let a step of training (or any function of arrays) run from a plan.
 
@@ -329,6 +340,9 @@ def compile(
         processes (in ``TINYGRADRNN_CACHE`` if that is set). By default wherever Numba is
         installed. On the GPU calls become kernels unless it is False; CuPy compiles them, and
         keeps them on disk.
+    threads : int, optional
+        How many work on a kernel of Numba; the numbers are the same for any. By default one on
+        each core, or as many as ``NUMBA_NUM_THREADS`` says.
 
     Returns
     -------
@@ -337,6 +351,8 @@ def compile(
 
     Raises
     ------
+    ValueError
+        For a pass that there is not, and fewer threads than one.
     CaptureError
         When called: for what cannot be one graph (see below). Parameters, optimisers and gradients
         are then as they were.
@@ -374,7 +390,7 @@ def compile(
     not; prints, appended lists and other effects on Python happen at the first call only. Give such
     values as arguments; ``check=True`` finds them.
     """
-    return Compiled(train_step, check=check, without=without, fast=fast)
+    return Compiled(train_step, check=check, without=without, fast=fast, threads=threads)
 
 
 def wanted(fast: bool | None) -> bool:

@@ -30,9 +30,10 @@ class Settings:
     seed : int
         Of all that is random.
     threads : int
-        For matrix products. Those of a small model gain nothing from a second thread, and wait for
-        each other where other programs run: up to ten times as long. One thread also rounds alike
-        whatever the number of cores. Acts where ``threadpoolctl`` is installed.
+        For matrix products, and for kernels where Numba is installed. Products of a small model
+        gain little from a second thread, and threads wait for each other where other programs
+        run: up to ten times as long. One thread also rounds alike whatever the number of cores.
+        For products outside of kernels it acts where ``threadpoolctl`` is installed.
 
     compile : bool
         Whether steps run from a plan (:func:`tinygradrnn.compile`): the same numbers, sooner.

@@ -78,7 +78,8 @@ class Trainer:
         self.held_out = np.concatenate([train[-1:], held_out])
         self.optimizer = Adam(model.parameters(), settings.lr, betas=(0.9, 0.99))
         self.state: State = None
-        self._step = compile(self._update) if settings.compile else self._update
+        step = self._update
+        self._step = compile(step, threads=settings.threads) if settings.compile else step
         self.records: list[Record] = []
         self._due = {round(settings.steps * k / EVALUATIONS) for k in range(1, EVALUATIONS + 1)}
         self._started = perf_counter()

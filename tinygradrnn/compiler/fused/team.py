@@ -37,14 +37,14 @@ class Helper(Thread):
         super().__init__(name="tinygradrnn kernels", daemon=True)
         self.board = board
         self.door = Semaphore(0)
-        self.asleep = False
+        self.asleep = self.ended = False
         self.start()
 
     def run(self) -> None:
         while True:
             self.asleep = True
             self.door.acquire()
-            if self.board == 0:
+            if self.ended:
                 return
             native().serve(self.board, PATIENCE)
 
@@ -81,7 +81,7 @@ class Team:
     def stop(self) -> None:
         """End the helpers: no thread may look at the board after Python has gone."""
         for helper in self.helpers:
-            helper.board = 0
+            helper.ended = True
             helper.door.release()
             helper.join()
 
@@ -94,7 +94,15 @@ def team() -> Team:
     return found
 
 
-os.register_at_fork(after_in_child=team.cache_clear)  # threads stay behind
+def forget() -> None:
+    """In a new process, which has none of the threads."""
+    if team.cache_info().currsize:
+        atexit.unregister(team().stop)
+        team.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)
 
 
 def together(function: int, table: int, phases: int, parts: int) -> None:

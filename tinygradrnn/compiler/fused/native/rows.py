@@ -8,13 +8,13 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import cfunc
 
-from tinygradrnn.compiler.fused.native.runtime import int64_at, pointer, types
+from tinygradrnn.compiler.fused.native.runtime import PLAIN, int64_at, pointer, types
 
 numbers_at = pointer(types.float32, ir.FloatType())
 SIZE = types.float32.bitwidth // 8
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
+@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
 def rows(table, phase, part, parts):
     """Copy rows at ids, or add rows to those at ids.
 

@@ -43,12 +43,12 @@ __all__ = [
 ]
 
 # Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
+PLAIN = {"error_model": "numpy", "_nrt": False}
+INSIDE = {**PLAIN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # less to compile
 CONTRACT = {"contract"}  # a product and a sum may be one instruction, rounded once
-kernel = cfunc(
-    "void(int64, int64, int64, int64)", cache=True, error_model="numpy", fastmath=CONTRACT
-)
-element = njit(error_model="numpy", fastmath=CONTRACT)
-reduction = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+kernel = cfunc("void(int64, int64, int64, int64)", cache=True, fastmath=CONTRACT, **PLAIN)
+element = njit(fastmath=CONTRACT, **INSIDE)
+reduction = njit(**INSIDE, fastmath={"reassoc", "nsz", "contract"})
 
 
 def pointer(kind, width):

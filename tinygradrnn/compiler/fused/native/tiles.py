@@ -16,6 +16,7 @@ from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygradrnn.compiler.fused.native.runtime import INSIDE, PLAIN, int64_at, pointer
 from tinygradrnn.compiler.fused.sizes import CHUNK, INNER, TILE
 
 FEATURES = binding.get_host_cpu_features()
@@ -29,20 +30,6 @@ LANES = REGISTER // SIZE
 WIDE = VECTORS * LANES
 
 
-def pointer(kind, width):
-    """A function that takes an address for that of numbers of a kind."""
-
-    @intrinsic
-    def at(context, address):
-        def generate(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], width.as_pointer())
-
-        return types.CPointer(kind)(types.int64), generate
-
-    return at
-
-
-words_at = pointer(types.int64, WORD)
 numbers_at = pointer(types.float32, NUMBER)
 
 
@@ -164,7 +151,7 @@ def move(count):
 move_rows, move_panel = move(ROWS), move(WIDE)
 
 
-@njit(f"void({', '.join(['int64'] * 7)})", error_model="numpy")
+@njit(f"void({', '.join(['int64'] * 7)})", **INSIDE)
 def pack_panels(w, row, step, inner, begin, end, packed):
     """Columns of a second factor as panels; in the last vector, what is not there is 0."""
     for first in range(begin, end, WIDE):
@@ -183,7 +170,7 @@ def pack_panels(w, row, step, inner, begin, end, packed):
                 out[j] = 0
 
 
-@njit(f"void({', '.join(['int64'] * 7)})", error_model="numpy")
+@njit(f"void({', '.join(['int64'] * 7)})", **INSIDE)
 def pack_rows(x, row, step, rows, inner, packed, block):
     """Rows of a first factor in blocks as high as a tile, each column of a block in one piece."""
     for k in range(inner):
@@ -201,7 +188,7 @@ def pack_rows(x, row, step, rows, inner, packed, block):
 # ---------------------------------------------------------------------------------- what is called
 
 
-@cfunc(f"void({', '.join(['int64'] * 12)})", cache=True, error_model="numpy")
+@cfunc(f"void({', '.join(['int64'] * 12)})", cache=True, **PLAIN)
 def multiply(x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare):
     """Rows times a packed factor.
 
@@ -233,23 +220,23 @@ def multiply(x, block, row, step, rows, packed, inner, columns, out, out_row, mo
                         numbers_at(target + r * out_row)[j] = numbers_at(result + r * result_row)[j]
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
+@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
 def pack(table, phase, part, parts):
     """A second factor. The table: where it is, its steps, rows and columns, where it goes."""
-    a = words_at(table)
+    a = int64_at(table)
     panels = -(-a[4] // WIDE)
     begin, end = panels * part // parts * WIDE, min(a[4], panels * (part + 1) // parts * WIDE)
     pack_panels(a[0], a[1], a[2], a[3], begin, end, a[5] + begin * a[3] * SIZE)
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, error_model="numpy")
+@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
 def gemm(table, phase, part, parts):
     """A product: some rows or some columns of it; what a part has packed, no other part reads.
 
     The table: where each factor is, and its steps; rows, inner index, columns; where the result
     is, and from row to row; room to pack in, and how much for a part; ``multiply``.
     """
-    a = words_at(table)
+    a = int64_at(table)
     x, row, step, w, w_row, w_step = a[0], a[1], a[2], a[3], a[4], a[5]
     rows, inner, columns, out, out_row, room = a[6], a[7], a[8], a[9], a[10], a[11] + part * a[12]
     low, high, begin, end = 0, rows, 0, columns
