@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygradrnn.compiler.patterns import places
 from tinygradrnn.ops import stack
 from tinygradrnn.recording import Leaf, Node
 
@@ -78,6 +79,7 @@ def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, No
     key_of: dict[Node, Key] = {}
     found: dict[Key, dict[int, Node]] = {}
     repeated = repeats(nodes)
+    aligned = places(nodes)
     for node in nodes:
         if isinstance(node, Leaf):
             continue
@@ -86,6 +88,8 @@ def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, No
         origin = node.place.origin
         if again is not None:
             place: Key = (again.run, again.position)
+        elif node in aligned:
+            place = (aligned[node],)
         elif origin is None:
             place = (node.scope, node.op, ordinals.get(node, 0))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ from tinygradrnn.backend import backend_of
 from tinygradrnn.compiler.capture import Program, on_host
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
 from tinygradrnn.compiler.order import components, ordered
+from tinygradrnn.compiler.patterns import progressions
+from tinygradrnn.compiler.schedule import tangled
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
 from tinygradrnn.recording import Leaf, Node
 
-FEW = 2  # terms that only one step has
+MOST = 256  # terms of a sum, of which each step has some
 
 
 class Irregular(Exception):
@@ -24,13 +26,26 @@ class Irregular(Exception):
 
 def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
-    families = group(program.nodes, program.ordinals)
+    families, irregular = [], 0
+    for members in group(program.nodes, program.ordinals):
+        spans = progressions(sorted(members))
+        if spans is None:
+            irregular += labelled(members)
+        else:
+            families += [{t: members[t] for t in s.times} for s in spans if s.steps > 1]
     alone: set[int] = set()
     while True:
         try:
-            return _Roller(program, families, alone).rolled()
+            rolled = _Roller(program, families, alone).rolled()
+            rolled.irregular = irregular + sum(labelled(families[k]) for k in alone)
+            return rolled
         except _Retry as retry:
             alone |= retry.alone
+
+
+def labelled(members: dict[int, Node]) -> int:
+    """How many of some nodes stand in labelled steps."""
+    return sum(node.timestep is not None for node in members.values())
 
 
 class _Retry(Exception):
@@ -50,16 +65,12 @@ class _Roller:
         self.families: dict[int, dict[int, Node]] = {}
         self.home: dict[Node, int] = {}
         self.step: dict[Node, int] = {}
-        self.irregular = 0
         for k, members in enumerate(families):
-            labels = sorted(members)
-            if k in alone or labels[-1] - labels[0] + 1 != len(labels):
-                labelled = [n for n in members.values() if n.timestep is not None]
-                self.irregular += len(labelled)
-                continue
-            self.families[k] = {t: members[t] for t in labels}
-            for t, node in members.items():
-                self.home[node], self.step[node] = k, t
+            if k not in alone:
+                self.families[k] = members
+                for t, node in members.items():
+                    self.home[node], self.step[node] = k, t
+        self.chosen: dict[tuple[Any, ...], Value] = {}
         self.values: list[Value] = []
         self.of_family: dict[int, Value] = {}
         self.of_node: dict[Node, Value] = {}
@@ -77,8 +88,7 @@ class _Roller:
             if k is None:
                 self.of_node[node] = self._empty(node, None)
             elif k not in self.of_family:
-                labels = list(self.families[k])
-                self.of_family[k] = self._empty(node, Span(labels[0], labels[-1]))
+                self.of_family[k] = self._empty(node, span_of(self.families[k]))
         for node in self.nodes:
             if isinstance(node, Leaf):
                 continue
@@ -101,14 +111,14 @@ class _Roller:
         mixed = self._mixed(values)
         if mixed:
             raise _Retry(mixed)
-        return Rolled(values, outputs, draws, assigns, self.irregular)
+        return Rolled(values, outputs, draws, assigns)
 
     def _mixed(self, values: list[Value]) -> set[int]:
-        """Families in a cycle with nodes on their own: their steps cannot run one by one."""
+        """Families in a cycle whose steps cannot run one by one, as with nodes on their own."""
         number = {id(value): k for k, value in self.of_family.items()}
         found: set[int] = set()
         for part in components(values):
-            if len(part) > 1 and any(v.span is None for v in part):
+            if len(part) > 1 and (any(v.span is None for v in part) or tangled(part)):
                 found |= {number[id(v)] for v in part if id(v) in number}
         return found
 
@@ -163,6 +173,8 @@ class _Roller:
             value.inputs = [runs]
             value.settings = {"axis": node.settings["axis"] % len(node.shape)}
             return
+        if node.operation is stack and self._woven(node):
+            return
         value.inputs = [self._read(source) for source in node.inputs]
 
     def _run(self, nodes: Sequence[Node]) -> Use | None:
@@ -170,11 +182,22 @@ class _Roller:
         k = self.home.get(nodes[0])
         if k is None or len(nodes) < 2:
             return None
+        value = self.of_family[k]
+        assert value.span is not None
         first = self.step[nodes[0]]
-        for position, node in enumerate(nodes):
-            if self.home.get(node) != k or self.step[node] != first + position:
-                return None
-        return Use(self.of_family[k], span=Span(first, first + len(nodes) - 1))
+        span = Span(first, first + (len(nodes) - 1) * value.span.stride, value.span.stride)
+        steps = [self.step[node] for node in nodes if self.home.get(node) == k]
+        return Use(value, span=span) if steps == list(span.times) else None
+
+    def _woven(self, node: Node) -> bool:
+        """A stack of steps of several families: each is put at its places."""
+        value, axis = self.of_node[node], node.settings["axis"] % len(node.shape)
+        before = (slice(None),) * axis
+        terms = self._gathered([Part(n, (*before, k), ()) for k, n in enumerate(node.inputs)])
+        if len(terms) > len(node.inputs) // 2:
+            return False
+        value.kind, value.op, value.terms = "sum", None, terms
+        return True
 
     def _gathered(self, parts: list[Part]) -> list[Term]:
         """The terms of a sum; those that are steps of one family are one term."""
@@ -191,19 +214,27 @@ class _Roller:
                 terms += [self._single(part) for part in run]
                 continue
             run.sort(key=lambda part: self.step[part.source])
-            steps = [self.step[part.source] for part in run]
-            use = Use(self.of_family[self.home[run[0].source]], span=Span(steps[0], steps[-1]))
-            axis = key[1]
-            even = steps == list(range(steps[0], steps[-1] + 1))
-            if axis is None and even:
-                terms.append(Term(use, run[0].where))
-                continue
-            positions = [part.where[axis] for part in run] if axis is not None else []  # type: ignore[index]
-            if not even or positions != list(range(positions[0], positions[0] + len(run))):
+            by_step = {self.step[part.source]: part for part in run}
+            spans = progressions(list(by_step)) if len(by_step) == len(run) else None
+            if spans is None:
                 terms += [self._single(part) for part in run]
                 continue
-            terms.append(Term(use, run[0].where, (), axis, positions[0]))
+            for span in spans:
+                terms += self._run_of_terms([by_step[t] for t in span.times], span, key[1])
         return terms
+
+    def _run_of_terms(self, run: list[Part], span: Span, axis: int | None) -> list[Term]:
+        """Steps of one family as a term of a sum."""
+        use = Use(self.of_family[self.home[run[0].source]], span=span)
+        if len(run) == 1:
+            return [self._single(run[0])]
+        if axis is None:
+            return [Term(use, run[0].where)]
+        positions = [part.where[axis] for part in run]  # type: ignore[index]
+        every = positions[1] - positions[0]
+        if not every or positions != [positions[0] + k * every for k in range(len(run))]:
+            return [self._single(part) for part in run]
+        return [Term(use, run[0].where, (), axis, positions[0], every)]
 
     def _single(self, part: Part) -> Term:
         arrays = tuple([self._read(array) for array in part.arrays])
@@ -251,12 +282,12 @@ class _Roller:
             if index[:axis] + index[axis + 1 :] != (slice(None),) * (len(index) - 1):
                 raise Irregular
             positions.append(index[axis] % size)
-        slope = positions[1] - positions[0]
-        if slope != 1 or positions != list(range(positions[0], positions[0] + len(nodes))):
+        every = positions[1] - positions[0]
+        if not every or positions != [positions[0] + k * every for k in range(len(nodes))]:
             raise Irregular
         value.kind, value.op = "unstack", None
         value.inputs = [self._read(source)]
-        value.settings = {"axis": axis, "offset": positions[0]}
+        value.settings = {"axis": axis, "offset": positions[0], "every": every}
 
     def _use(self, sources: list[Node], labels: list[int]) -> Use:
         """How a family reads its sources, one for each of its steps."""
@@ -268,23 +299,57 @@ class _Roller:
             return Use(value)
         if all(isinstance(source, Leaf) for source in sources):
             return self._leaves(sources, labels)
+        return self._shifted(sources, labels) or self._chosen(sources, labels)
+
+    def _shifted(self, sources: list[Node], labels: list[int]) -> Use | None:
+        """One family, always as many steps away, if what is beyond its ends can stand there."""
         homes = [self.home.get(source) for source in sources]
         inner = homes[len(homes) // 2]
         if inner is None:
-            raise Irregular
+            return None
         shifts = {
             self.step[source] - t
             for source, t, home in zip(sources, labels, homes, strict=True)
             if home == inner
         }
         if len(shifts) != 1:
-            raise Irregular
+            return None
         shift = shifts.pop()
         value = self.of_family[inner]
-        for source, t, home in zip(sources, labels, homes, strict=True):
-            if home != inner:
-                self._boundary(value, t + shift, self._outside(source))
+        known = value.before, value.lead, value.after, value.trail
+        try:
+            for source, t, home in zip(sources, labels, homes, strict=True):
+                if home != inner:
+                    self._boundary(value, t + shift, self._outside(source))
+        except Irregular:
+            value.before, value.lead, value.after, value.trail = known
+            return None
         return Use(value, shift=shift)
+
+    def _chosen(self, sources: list[Node], labels: list[int]) -> Use:
+        """What is another family, or another step, at each step of a pattern."""
+        span = span_of(labels)
+        key = (span, *sources)
+        if key not in self.chosen:
+            runs: dict[Key, list[int]] = {}
+            for source, t in zip(sources, labels, strict=True):
+                k = self.home.get(source)
+                run = (None, source) if k is None else (k, self.step[source] - t)
+                runs.setdefault(run, []).append(t)
+            first = sources[len(sources) // 2]
+            if not hasattr(first.value, "dtype"):
+                raise Irregular  # a number
+            made = Value("sum", first.shape, first.value.dtype, span)
+            for (k, where), steps in runs.items():
+                value = self._outside(where) if k is None else self.of_family[k]
+                if value.is_number or like(value) != like(made):
+                    raise Irregular
+                use = Use(value) if k is None else Use(value, shift=where)
+                made.terms += [Term(use, only=s) for s in in_pattern(steps)]
+            if len(made.terms) > MOST:
+                raise Irregular
+            self.chosen[key] = made
+        return Use(self.chosen[key], shift=0)
 
     def _outside(self, source: Node) -> Value:
         value = self._value(source)
@@ -294,10 +359,10 @@ class _Roller:
 
     def _boundary(self, value: Value, step: int, end: Value | str) -> None:
         assert value.span is not None
-        early, late = value.span.first - step, step - value.span.last
-        if value.span.first <= step <= value.span.last or (
-            end is not ZERO and max(early, late) > 1
-        ):
+        first, last, stride = value.span
+        early, late = (first - step) // stride, (step - last) // stride
+        off = (step - first) % stride != 0 or first <= step <= last
+        if off or (end is not ZERO and max(early, late) > 1):
             raise Irregular
         fits = not isinstance(end, Value) or end.is_number or like(end) == like(value)
         if not fits:
@@ -320,7 +385,7 @@ class _Roller:
         arrays = [on_host(v.data) for v in values]
         if all((a == arrays[0]).all() for a in arrays):
             return Use(values[0])
-        made = Value("constant", values[0].shape, values[0].dtype, Span(labels[0], labels[-1]))
+        made = Value("constant", values[0].shape, values[0].dtype, span_of(labels))
         beside = next(n.value for n in self.nodes if hasattr(n.value, "shape"))
         made.data = backend_of(beside).asarray(np.stack(arrays))
         return Use(made, shift=0)
@@ -344,20 +409,39 @@ class _Roller:
             if k is None and len(parts) < len(members):
                 alone += parts.items()
         for (k, shift, *_), parts in found.items():
-            where = next(iter(parts.values())).where
+            one = next(iter(parts.values()))
             if k is None:
                 if len(parts) == len(members):
-                    one = next(iter(parts.values()))
-                    terms.append(Term(Use(self._outside(one.source)), where))
+                    terms.append(Term(Use(self._outside(one.source)), one.where))
                 continue
-            source = self.of_family[k]
-            for t in members:
-                if t not in parts:
-                    self._boundary(source, t + shift, self._instead(t, where, alone))
-            terms.append(Term(Use(source, shift=shift), where))
-        if len(alone) > FEW:
-            raise Irregular  # each would be all steps long, zero at all but one
-        return terms + [self._placed(t, part, value) for t, part in alone]
+            use = Use(self.of_family[k], shift=shift)
+            missing = [t for t in members if t not in parts]
+            if self._filled(use, missing, one.where, alone):
+                terms.append(Term(use, one.where))
+            else:
+                terms += [Term(use, one.where, only=span) for span in in_pattern(list(parts))]
+        terms += [
+            Term(Use(self._outside(part.source)), part.where, only=Span(t, t)) for t, part in alone
+        ]
+        if len(terms) > MOST:
+            raise Irregular
+        return terms
+
+    def _filled(
+        self, use: Use, missing: list[int], where: Any, alone: list[tuple[int, Part]]
+    ) -> bool:
+        """Let something stand beyond the ends of a term where it is missing, if it is only there."""
+        value = use.value
+        known = value.before, value.lead, value.after, value.trail
+        left = list(alone)
+        try:
+            for t in missing:
+                self._boundary(value, t + (use.shift or 0), self._instead(t, where, left))
+        except Irregular:
+            value.before, value.lead, value.after, value.trail = known
+            return False
+        alone[:] = left
+        return True
 
     def _instead(self, t: int, where: Any, alone: list[tuple[int, Part]]) -> Value | str:
         """What stands at an end where a term is missing: one that only this step has, or zero."""
@@ -368,12 +452,16 @@ class _Roller:
                 return self._outside(part.source)
         return ZERO
 
-    def _placed(self, t: int, part: Part, value: Value) -> Term:
-        """A term that one step has and the others have not: zero there."""
-        source = self._outside(part.source)
-        made = Value("placed", source.shape, source.dtype, value.span)
-        made.inputs, made.settings = [Use(source)], {"step": t}
-        return Term(Use(made, shift=0), part.where)
+
+def span_of(steps: Iterable[int]) -> Span:
+    """Steps that are an arithmetic progression."""
+    first, *rest = steps
+    return Span(first, rest[-1], rest[0] - first) if rest else Span(first, first)
+
+
+def in_pattern(steps: Sequence[int]) -> list[Span]:
+    """Steps as arithmetic progressions, or each on its own."""
+    return progressions(steps) or [Span(t, t) for t in steps]
 
 
 def like(value: Value) -> Key:
