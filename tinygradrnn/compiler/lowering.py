@@ -363,12 +363,14 @@ class Lowering:
         upright = self.upright(inside, len(region.steps))
         turns: list[int] = []
         self.turns.append(turns)
+        now: dict[int, list[Value]] = {t: [] for t in region.steps}
+        for value in inside:
+            assert value.span is not None
+            for t in value.span.times:
+                now[t].append(value)
         for t in region.steps:
             turns.append(len(self.calls))
-            for value in inside:
-                assert value.span is not None
-                if not value.span.holds(t):
-                    continue
+            for value in now[t]:
                 inputs = [
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs

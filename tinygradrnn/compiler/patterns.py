@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from tinygradrnn.compiler.values import Span
@@ -36,7 +36,7 @@ def progressions(steps: Sequence[int]) -> list[Span] | None:
 
 
 def _repeated(steps: Sequence[int]) -> list[Span]:
-    gaps = [later - t for t, later in zip(steps, steps[1:], strict=False)]
+    gaps = [later - t for t, later in pairwise(steps)]
     borders = [0] * len(gaps)  # of each beginning, the longest one that is its end too
     for k in range(1, len(gaps)):
         length = borders[k - 1]
@@ -56,15 +56,15 @@ def places(nodes: Sequence[Node]) -> dict[Node, int]:
     A step is a sequence of operations; each is laid beside those that were looked at before, as
     versions of a text are. Empty where all steps are alike: then the order within a step tells.
     """
-    weights = _weights(nodes)
+    inside = [n for n in nodes if n.timestep is not None and n.place.origin is None]
+    read = weights((n.timestep, n) for n in inside)  # type: ignore[misc]
     kinds: dict[Any, int] = {}
     members: dict[Any, list[Node]] = defaultdict(list)
     written: dict[Any, list[int]] = defaultdict(list)
-    for node in nodes:
-        if node.timestep is not None and node.place.origin is None and not node.is_leaf:
-            step = (node.cell, node.timestep)
-            members[step].append(node)
-            written[step].append(kinds.setdefault(_kind(node, weights), len(kinds)))
+    for node in inside:
+        step = (node.cell, node.timestep)
+        members[step].append(node)
+        written[step].append(kinds.setdefault(kind(node, read), len(kinds)))
     layers: dict[Any, dict[Line, None]] = defaultdict(dict)
     for (cell, _), line in written.items():
         layers[cell][tuple(line)] = None
@@ -82,31 +82,29 @@ def places(nodes: Sequence[Node]) -> dict[Node, int]:
     return found
 
 
-def _weights(nodes: Sequence[Node]) -> dict[Node, int]:
+def weights(steps: Iterable[tuple[int, Node]]) -> dict[Node, int]:
     """What is made outside of all steps and read in most of their range, numbered."""
     seen: dict[Node, tuple[int, int]] = {}
-    low, high = 0, 0
-    for node in nodes:
-        t = node.timestep
-        if t is None or node.place.origin is not None:
-            continue
-        low, high = min(low or t, t), max(high, t)
+    labels: list[int] = []
+    for t, node in steps:
+        labels.append(t)
         for source in node.inputs:
-            if source.is_leaf or source.timestep is None:
+            if source.is_leaf or (node.timestep is not None and source.timestep is None):
                 first, last = seen.get(source, (t, t))
                 seen[source] = min(first, t), max(last, t)
-    lasting = [node for node, (first, last) in seen.items() if 2 * (last - first) > high - low]
+    most = (max(labels) - min(labels)) / 2 if labels else 0
+    lasting = [node for node, (first, last) in seen.items() if last - first > most]
     return {node: number for number, node in enumerate(lasting)}
 
 
-def _kind(node: Node, weights: dict[Node, int]) -> Any:
-    """What an operation has in common with the same one of another step."""
+def kind(node: Node, read: dict[Node, int]) -> tuple[Any, ...]:
+    """What an operation has in common with the same one of another step, its weights included."""
     settings = node.settings
     if "index" in settings:  # the position of a step's own slice is another one at each
         index = tuple(None if isinstance(part, int) else part for part in settings["index"])
         settings = {**settings, "index": index}
-    read = tuple([weights.get(source) for source in node.inputs])
-    return node.op, node.scope, node.shape, repr(settings) if settings else "", read
+    numbers = tuple([read.get(source) for source in node.inputs])
+    return node.op, node.scope, node.shape, repr(settings) if settings else "", numbers
 
 
 def _aligned(lines: Sequence[Line]) -> tuple[dict[Line, list[int]], int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tinygradrnn.backend import backend_of
-from tinygradrnn.compiler.capture import Program, on_host
+from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
+from tinygradrnn.compiler.homes import MOST, Homes, Irregular, in_pattern, span_of
 from tinygradrnn.compiler.order import components, ordered
 from tinygradrnn.compiler.patterns import progressions
 from tinygradrnn.compiler.schedule import tangled
@@ -17,17 +15,14 @@ from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
 from tinygradrnn.recording import Leaf, Node
 
-MOST = 256  # terms of a sum, of which each step has some
-
-
-class Irregular(Exception):
-    """A family whose members are not alike."""
-
 
 def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
-    families, irregular = [], 0
+    families: list[dict[int, Node]] = []
+    labels: dict[Node, int] = {}
+    irregular = 0
     for members in group(program.nodes, program.ordinals):
+        labels |= {node: t for t, node in members.items()}
         spans = progressions(sorted(members))
         if spans is None:
             irregular += labelled(members)
@@ -36,49 +31,31 @@ def roll(program: Program) -> Rolled:
     alone: set[int] = set()
     while True:
         try:
-            rolled = _Roller(program, families, alone).rolled()
+            rolled = _Roller(program, families, alone, labels).rolled()
             rolled.irregular = irregular + sum(labelled(families[k]) for k in alone)
             return rolled
         except _Retry as retry:
             alone |= retry.alone
+            families += [{labels.pop(node): node} for node in retry.single]
 
 
 def labelled(members: dict[int, Node]) -> int:
     """How many of some nodes stand in labelled steps."""
-    return sum(node.timestep is not None for node in members.values())
+    return sum(node.timestep is not None for node in members.values()) if len(members) > 1 else 0
 
 
 class _Retry(Exception):
-    def __init__(self, alone: set[int]) -> None:
+    """Families that are none, and nodes that are one of a single step."""
+
+    def __init__(self, alone: set[int], single: Sequence[Node] = ()) -> None:
         super().__init__()
-        self.alone = alone
+        self.alone, self.single = alone, single
 
 
-class _Roller:
-    def __init__(
-        self,
-        program: Program,
-        families: list[dict[int, Node]],
-        alone: set[int],
-    ) -> None:
-        self.program, self.nodes = program, program.nodes
-        self.families: dict[int, dict[int, Node]] = {}
-        self.home: dict[Node, int] = {}
-        self.step: dict[Node, int] = {}
-        for k, members in enumerate(families):
-            if k not in alone:
-                self.families[k] = members
-                for t, node in members.items():
-                    self.home[node], self.step[node] = k, t
-        self.chosen: dict[tuple[Any, ...], Value] = {}
-        self.values: list[Value] = []
-        self.of_family: dict[int, Value] = {}
-        self.of_node: dict[Node, Value] = {}
-        self.numbers: dict[Any, Value] = {}
+class _Roller(Homes):
+    """Fills the values in, from the nodes that they stand for."""
 
     def rolled(self) -> Rolled:
-        changing = {*self.program.numbers, *self.program.held, *self.program.arguments}
-        self.changing: set[Node] = set(changing)
         done: set[int] = set()
         failed: set[int] = set()
         for node in self.nodes:  # all values first: a step reads the one before
@@ -108,53 +85,25 @@ class _Roller:
         draws = [(self._value(node), self.step.get(node)) for node in self.program.draws]
         assigns = [(self._leaf(a.leaf), self._read(a.new)) for a in self.program.assigns]
         values = ordered([*(u.value for u in outputs), *(u.value for _, u in assigns)])
-        mixed = self._mixed(values)
-        if mixed:
-            raise _Retry(mixed)
+        self._untangle(values)
         return Rolled(values, outputs, draws, assigns)
 
-    def _mixed(self, values: list[Value]) -> set[int]:
-        """Families in a cycle whose steps cannot run one by one, as with nodes on their own."""
+    def _untangle(self, values: list[Value]) -> None:
+        """Raise for cycles whose steps cannot run one by one, as with nodes outside of steps."""
         number = {id(value): k for k, value in self.of_family.items()}
-        found: set[int] = set()
+        node_of = {id(value): node for node, value in self.of_node.items()}
+        alone: set[int] = set()
+        single: list[Node] = []
         for part in components(values):
-            if len(part) > 1 and (any(v.span is None for v in part) or tangled(part)):
-                found |= {number[id(v)] for v in part if id(v) in number}
-        return found
-
-    def _empty(self, node: Node, span: Span | None) -> Value:
-        value = Value("op", node.shape, node.value.dtype, span, node.operation)
-        value.name = node.name or ""
-        if not node.inputs:
-            value.kind, value.settings = "random", node.settings
-        return value
-
-    def _value(self, node: Node) -> Value:
-        if isinstance(node, Leaf):
-            return self._leaf(node)
-        k = self.home.get(node)
-        return self.of_node[node] if k is None else self.of_family[k]
-
-    def _leaf(self, leaf: Leaf) -> Value:
-        if leaf in self.of_node:
-            return self.of_node[leaf]
-        constant = not (leaf in self.changing or leaf.order < self.program.began)
-        if constant and not hasattr(leaf.value, "shape"):
-            key = (type(leaf.value), leaf.value)
-            if key not in self.numbers:
-                self.numbers[key] = Value("constant", (), np.dtype(type(leaf.value)))
-                self.numbers[key].data = leaf.value
-            return self.numbers[key]
-        dtype = getattr(leaf.value, "dtype", np.dtype(np.float64))
-        value = Value("constant" if constant else "leaf", leaf.shape, dtype)
-        value.leaf, value.data, value.name = leaf, leaf.value, leaf.name or ""
-        self.of_node[leaf] = value
-        return value
-
-    def _read(self, node: Node) -> Use:
-        """How a node on its own reads one."""
-        value = self._value(node)
-        return Use(value, step=self.step[node]) if value.span else Use(value)
+            if len(part) < 2:
+                continue
+            outside = [node_of[id(value)] for value in part if value.span is None]
+            if outside and all(node in self.labels for node in outside):
+                single += outside
+            elif outside or tangled(part):
+                alone |= {number[id(v)] for v in part if id(v) in number}
+        if alone or single:
+            raise _Retry(alone, single)
 
     # ------------------------------------------------------------ nodes on their own
 
@@ -289,107 +238,6 @@ class _Roller:
         value.inputs = [self._read(source)]
         value.settings = {"axis": axis, "offset": positions[0], "every": every}
 
-    def _use(self, sources: list[Node], labels: list[int]) -> Use:
-        """How a family reads its sources, one for each of its steps."""
-        first = sources[0]
-        if all(source is first for source in sources):
-            value = self._value(first)
-            if value.span is not None:
-                raise Irregular  # every step reads one step of another family
-            return Use(value)
-        if all(isinstance(source, Leaf) for source in sources):
-            return self._leaves(sources, labels)
-        return self._shifted(sources, labels) or self._chosen(sources, labels)
-
-    def _shifted(self, sources: list[Node], labels: list[int]) -> Use | None:
-        """One family, always as many steps away, if what is beyond its ends can stand there."""
-        homes = [self.home.get(source) for source in sources]
-        inner = homes[len(homes) // 2]
-        if inner is None:
-            return None
-        shifts = {
-            self.step[source] - t
-            for source, t, home in zip(sources, labels, homes, strict=True)
-            if home == inner
-        }
-        if len(shifts) != 1:
-            return None
-        shift = shifts.pop()
-        value = self.of_family[inner]
-        known = value.before, value.lead, value.after, value.trail
-        try:
-            for source, t, home in zip(sources, labels, homes, strict=True):
-                if home != inner:
-                    self._boundary(value, t + shift, self._outside(source))
-        except Irregular:
-            value.before, value.lead, value.after, value.trail = known
-            return None
-        return Use(value, shift=shift)
-
-    def _chosen(self, sources: list[Node], labels: list[int]) -> Use:
-        """What is another family, or another step, at each step of a pattern."""
-        span = span_of(labels)
-        key = (span, *sources)
-        if key not in self.chosen:
-            runs: dict[Key, list[int]] = {}
-            for source, t in zip(sources, labels, strict=True):
-                k = self.home.get(source)
-                run = (None, source) if k is None else (k, self.step[source] - t)
-                runs.setdefault(run, []).append(t)
-            first = sources[len(sources) // 2]
-            if not hasattr(first.value, "dtype"):
-                raise Irregular  # a number
-            made = Value("sum", first.shape, first.value.dtype, span)
-            for (k, where), steps in runs.items():
-                value = self._outside(where) if k is None else self.of_family[k]
-                if value.is_number or like(value) != like(made):
-                    raise Irregular
-                use = Use(value) if k is None else Use(value, shift=where)
-                made.terms += [Term(use, only=s) for s in in_pattern(steps)]
-            if len(made.terms) > MOST:
-                raise Irregular
-            self.chosen[key] = made
-        return Use(self.chosen[key], shift=0)
-
-    def _outside(self, source: Node) -> Value:
-        value = self._value(source)
-        if value.span is not None:
-            raise Irregular
-        return value
-
-    def _boundary(self, value: Value, step: int, end: Value | str) -> None:
-        assert value.span is not None
-        first, last, stride = value.span
-        early, late = (first - step) // stride, (step - last) // stride
-        off = (step - first) % stride != 0 or first <= step <= last
-        if off or (end is not ZERO and max(early, late) > 1):
-            raise Irregular
-        fits = not isinstance(end, Value) or end.is_number or like(end) == like(value)
-        if not fits:
-            raise Irregular
-        if early > 0:
-            if value.before not in (None, end):
-                raise Irregular
-            value.before, value.lead = end, max(value.lead, early)
-        else:
-            if value.after not in (None, end):
-                raise Irregular
-            value.after, value.trail = end, max(value.trail, late)
-
-    def _leaves(self, sources: list[Node], labels: list[int]) -> Use:
-        values = [self._value(source) for source in sources]
-        if all(value is values[0] for value in values):
-            return Use(values[0])
-        if any(v.kind != "constant" or v.shape != values[0].shape for v in values):
-            raise Irregular
-        arrays = [on_host(v.data) for v in values]
-        if all((a == arrays[0]).all() for a in arrays):
-            return Use(values[0])
-        made = Value("constant", values[0].shape, values[0].dtype, span_of(labels))
-        beside = next(n.value for n in self.nodes if hasattr(n.value, "shape"))
-        made.data = backend_of(beside).asarray(np.stack(arrays))
-        return Use(made, shift=0)
-
     def _tagged(self, members: dict[int, Node], value: Value) -> list[Term]:
         """The terms of sums at all steps; one that is missing at an end is zero there."""
         found: dict[Key, dict[int, Part]] = {}
@@ -430,7 +278,7 @@ class _Roller:
     def _filled(
         self, use: Use, missing: list[int], where: Any, alone: list[tuple[int, Part]]
     ) -> bool:
-        """Let something stand beyond the ends of a term where it is missing, if it is only there."""
+        """Let something stand where a term is missing, if that is only beyond its ends."""
         value = use.value
         known = value.before, value.lead, value.after, value.trail
         left = list(alone)
@@ -451,19 +299,3 @@ class _Roller:
                 alone.remove(found)
                 return self._outside(part.source)
         return ZERO
-
-
-def span_of(steps: Iterable[int]) -> Span:
-    """Steps that are an arithmetic progression."""
-    first, *rest = steps
-    return Span(first, rest[-1], rest[0] - first) if rest else Span(first, first)
-
-
-def in_pattern(steps: Sequence[int]) -> list[Span]:
-    """Steps as arithmetic progressions, or each on its own."""
-    return progressions(steps) or [Span(t, t) for t in steps]
-
-
-def like(value: Value) -> Key:
-    """What a value must share with another one to stand in its array."""
-    return value.shape, value.dtype

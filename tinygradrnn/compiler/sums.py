@@ -53,10 +53,8 @@ def some_steps(low: Lowering, value: Value, term: Term, out: Array, started: boo
     """Add a term that only some steps of the sum have."""
     assert term.only is not None and value.span is not None
     use = term.use
-    if use.shift is None:
-        x = low.operand(use)
-    else:
-        x = low.rows(use.value, term.only.shifted(use.shift))
+    steps = term.only.shifted(use.shift)
+    x = low.operand(use) if use.shift is None else low.rows(use.value, steps)
     rows = rows_of(out, value.span, term.only)
     add(low, part_of(rows, (slice(None), *(term.where or ()))), x, started)
 
@@ -115,9 +113,7 @@ def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
     direct = not started and out.flags.c_contiguous
     target = out if direct else low.temporary(out.shape, out.dtype)
     if id(source) in low.facts.merged:
-        x, g = [
-            low.rows(u.value, span.shifted(u.shift)) for u in source.inputs
-        ]
+        x, g = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
         product(low, target, x, g)
     else:
         reduce(low, "sum", low.rows(source, span), (0,), target)
@@ -197,7 +193,7 @@ MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-
 
 def add_rows(low: Lowering, term: Term, out: Array, x: Array) -> bool:
     """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
-    ids_leaf = term.arrays[0].value.leaf
+    ids_leaf = low.facts.root(term.arrays[0].value).leaf
     if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
         return False
     ids = low.operand(term.arrays[0])
