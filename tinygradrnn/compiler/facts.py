@@ -38,7 +38,9 @@ class Facts:
             for end in (value.before, value.after):
                 if isinstance(end, Value):
                     self.readers.setdefault(id(end), []).append((value, None))
-        self.region_of = {id(v): k for k, region in enumerate(self.regions) for v in region.values}
+        self.region_of = {
+            id(v): k for k, region in enumerate(regions) for v in (*region.values, *region.ahead)
+        }
         self.ends = {id(u.value) for u in rolled.outputs} | {id(u.value) for _, u in rolled.assigns}
         self.packed = self._packed()
         self.packed_into = {id(target) for target, _ in self.packed.values()}
@@ -60,7 +62,7 @@ class Facts:
         """The last region that reads the array of each value."""
         last: dict[int, int] = {}
         for k, region in enumerate(self.regions):
-            for value in region.values:
+            for value in (*region.ahead, *region.values):
                 for source in (value, *value.sources()):
                     key = id(self.root(source))
                     last[key] = max(last.get(key, k), k)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.compiler.blocks import Blocks, joined_to_loops
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, ELEMENTWISE, KERNELS, fallback
-from tinygradrnn.compiler.memory import Pool, address, order_of, shaped
+from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
@@ -21,16 +22,6 @@ from tinygradrnn.recording import Array, Leaf
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Order = tuple[int, ...]
 ENOUGH_TURNS = 8  # of a loop: it is worth a copy of the weights
-
-
-class Stored:
-    """Where a value is kept: ``full`` holds the steps of ``span``, one after the other.
-
-    Without a span, or for a value that only lives within a step, it is the array itself.
-    """
-
-    def __init__(self, full: Array, span: Span | None, block: Array) -> None:
-        self.full, self.span, self.block = full, span, block
 
 
 class Lowering:
@@ -47,10 +38,14 @@ class Lowering:
         For each loop, at which call each of its turns begins, and the last one ends.
     """
 
-    def __init__(self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = ()) -> None:
+    def __init__(
+        self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = (), blocks: bool = False
+    ) -> None:
         self.safe = safe  # integers that are checked to be in range, and not negative
         self.rolled, self.backend, self.xp = rolled, backend, backend.xp
         self.regions = schedule(rolled)
+        if blocks:
+            self.regions = joined_to_loops(rolled, self.regions)
         self.pool = Pool(self.xp)
         self.calls: list[Call] = []
         self.refresh: list[tuple[Array, Value]] = []
@@ -363,6 +358,7 @@ class Lowering:
         upright = self.upright(inside, len(region.steps))
         turns: list[int] = []
         self.turns.append(turns)
+        blocks = Blocks(self, region)
         now: dict[int, list[Value]] = {t: [] for t in region.steps}
         for value in inside:
             assert value.span is not None
@@ -370,6 +366,7 @@ class Lowering:
                 now[t].append(value)
         for t in region.steps:
             turns.append(len(self.calls))
+            blocks.before(t)
             for value in now[t]:
                 inputs = [
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
@@ -380,6 +377,7 @@ class Lowering:
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
         turns.append(len(self.calls))
+        blocks.give()
 
     def upright(self, inside: list[Value], turns: int) -> dict[int, Array]:
         """Copies of transposed weights of a loop: products with rows that lie one after the other.

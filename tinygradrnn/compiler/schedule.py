@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 
 from tinygradrnn.compiler.order import components
@@ -21,10 +21,13 @@ class Region:
     steps : range or None
         The time steps of a loop, in the order in which it runs; None for a single value, which
         computes all of its steps at once.
+    ahead : list of Value
+        What a loop alone reads and does not make: computed for some of its steps at a time.
     """
 
     values: list[Value]
     steps: range | None = None
+    ahead: list[Value] = field(default_factory=list)
 
     def __contains__(self, value: object) -> bool:
         return any(member is value for member in self.values)
