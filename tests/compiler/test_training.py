@@ -22,6 +22,7 @@ from compiler.steps import (
 import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn
+from tinygradrnn.compiler import blocks
 from tinygradrnn.compiler.passes import PASSES
 
 LAYERS = {
@@ -173,6 +174,19 @@ def test_a_product_of_what_is_put_together_is_split():
     compiled(np.array([[0, 1, 2, 1, 0, 2]]))
     assert re.search(r"split_products +2 places", compiled.explain())
     assert re.search(r"fold_embedding +2 places", compiled.explain())
+
+
+@pytest.mark.parametrize("bytes_", [1, 700, 10**6])
+@pytest.mark.parametrize("name", ["lstm peephole", "gru", "clockwork"])
+def test_factors_of_the_backward_loop_are_computed_for_some_steps_at_a_time(
+    name, bytes_, monkeypatch
+):
+    """One step, three of the five, or all; T is no multiple of them."""
+    monkeypatch.setattr(blocks, "BYTES", bytes_)
+    make = regression(lambda: nn.RNN(CELLS[name]()))
+    difference, compiled = both(make, fast=False)
+    assert difference < 1e-10
+    assert re.search(r"t = 5 … 1, \d+ for some steps at a time", compiled.explain())
 
 
 def test_what_folds_into_the_table_of_an_embedding():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygradrnn.compiler.schedule import Region
-from tinygradrnn.compiler.sums import tiles
+from tinygradrnn.compiler.sums import one_each, tiles
 from tinygradrnn.compiler.values import Rolled, Use, Value
 from tinygradrnn.compiler.views import is_view
 
@@ -38,7 +38,9 @@ class Facts:
             for end in (value.before, value.after):
                 if isinstance(end, Value):
                     self.readers.setdefault(id(end), []).append((value, None))
-        self.region_of = {id(v): k for k, region in enumerate(self.regions) for v in region.values}
+        self.region_of = {
+            id(v): k for k, region in enumerate(regions) for v in (*region.values, *region.ahead)
+        }
         self.ends = {id(u.value) for u in rolled.outputs} | {id(u.value) for _, u in rolled.assigns}
         self.packed = self._packed()
         self.packed_into = {id(target) for target, _ in self.packed.values()}
@@ -60,7 +62,7 @@ class Facts:
         """The last region that reads the array of each value."""
         last: dict[int, int] = {}
         for k, region in enumerate(self.regions):
-            for value in region.values:
+            for value in (*region.ahead, *region.values):
                 for source in (value, *value.sources()):
                     key = id(self.root(source))
                     last[key] = max(last.get(key, k), k)
@@ -100,6 +102,8 @@ class Facts:
         """Values that are only a part of a sum of parts: computed right where they belong."""
         found: dict[int, tuple[Value, Any]] = {}
         for value in self.rolled.values:
+            if value.kind == "sum" and one_each(value):
+                self._pack_steps(value, found)
             if value.kind != "sum" or not tiles(value, value.terms):
                 continue
             for term in value.terms:
@@ -116,6 +120,18 @@ class Facts:
                     found[id(source)] = (value, term.where)
         return found
 
+    def _pack_steps(self, value: Value, found: dict[int, tuple[Value, Any]]) -> None:
+        """Values that are some steps of another one: computed right among these."""
+        for term in value.terms:
+            source, use = term.use.value, term.use
+            own = source.kind in ("op", "sum") and not is_view(source)
+            if source.op is not None and source.op.name in ("reshape", "contract"):
+                own = False
+            free = source.before is None and source.after is None and id(source) not in self.ends
+            steps = source.span == term.only and use.shift == 0
+            if own and free and steps and id(source) not in found and source.dtype == value.dtype:
+                found[id(source)] = (value, ())
+
     def _merged(self) -> set[int]:
         """Products of each step that are only summed over time: one product computes the sum."""
         found = set()
@@ -131,13 +147,21 @@ class Facts:
 
     def needs_steps(self, value: Value, region: Region) -> bool:
         """Whether the steps of a value of a loop are needed after their own step."""
+        while id(value) in self.packed:
+            value = self.packed[id(value)][0]
+        return self._needed(value, region)
+
+    def _needed(self, value: Value, region: Region) -> bool:
         if id(value) in self.ends or value.before is not None or value.after is not None:
             return True
+        for part, (target, _) in self.packed.items():
+            if target is value:
+                source = next(t.use.value for t in value.terms if id(t.use.value) == part)
+                if source not in region or self._needed(source, region):
+                    return True
         for reader, use in self.readers.get(id(value), ()):
             if reader not in region or use is None or use.shift != 0:
                 return True
             if is_view(reader) and self.needs_steps(reader, region):
                 return True
-        if id(value) in self.packed:
-            return self.needs_steps(self.packed[id(value)][0], region)
         return False

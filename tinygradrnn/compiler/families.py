@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygradrnn.compiler.patterns import kind, places, weights
 from tinygradrnn.ops import stack
 from tinygradrnn.recording import Leaf, Node
 
 Key = tuple[Any, ...]
+Run = tuple[int, int]
 
 
 class Repeat(NamedTuple):
@@ -25,31 +27,37 @@ class Repeat(NamedTuple):
 def repeats(nodes: Sequence[Node]) -> dict[Node, Repeat]:
     """Loops that nobody labelled: the same operations again and again, found by their period."""
     free = [n for n in nodes if not n.is_leaf and n.timestep is None and n.place.origin is None]
+    read = weights(enumerate(free))
     numbers: dict[Key, int] = {}
     kinds = np.array(
-        [numbers.setdefault((n.scope, n.op, n.shape), len(numbers)) for n in free], np.int64
+        [numbers.setdefault(kind(n, read), len(numbers)) for n in free],
+        np.int64,
     )
     found: dict[Node, Repeat] = {}
     taken = np.zeros(len(free), bool)
-    for period in periods(kinds):
-        same = np.zeros(len(free), bool)
-        same[:-period] = (kinds[:-period] == kinds[period:]) & ~taken[:-period] & ~taken[period:]
-        edges = np.flatnonzero(np.diff(np.r_[False, same, False]))
-        for first, last in zip(edges[::2], edges[1::2], strict=True):
-            steps = int(last - first) // period + 1
-            if steps < 3:
-                continue
+    covers = {p: sum(n * p for _, n in runs(kinds, p, taken)) for p in periods(kinds)}
+    for period in sorted(covers, key=lambda p: (-covers[p], p)):
+        for first, steps in runs(kinds, period, taken):
             for k in range(first, first + steps * period):
-                found[free[k]] = Repeat(int(first), (k - first) % period, (k - first) // period + 1)
+                found[free[k]] = Repeat(first, (k - first) % period, (k - first) // period + 1)
                 taken[k] = True
     return found
+
+
+def runs(kinds: np.ndarray[Any, Any], period: int, taken: np.ndarray[Any, Any]) -> list[Run]:
+    """Where operations come again after a period, three times at least, and how often."""
+    same = np.zeros(len(kinds), bool)
+    same[:-period] = (kinds[:-period] == kinds[period:]) & ~taken[:-period] & ~taken[period:]
+    edges = np.flatnonzero(np.diff(np.r_[False, same, False])).tolist()
+    found = [(a, (b - a) // period + 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [(first, steps) for first, steps in found if steps >= 3]
 
 
 def periods(kinds: np.ndarray[Any, Any]) -> list[int]:
     """The distances at which operations of the same kind follow each other, the commonest first."""
     found: Counter[int] = Counter()
-    for kind in range(int(kinds.max(initial=-1)) + 1):
-        distances, counts = np.unique(np.diff(np.flatnonzero(kinds == kind)), return_counts=True)
+    for one in range(int(kinds.max(initial=-1)) + 1):
+        distances, counts = np.unique(np.diff(np.flatnonzero(kinds == one)), return_counts=True)
         for distance, count in zip(distances.tolist(), counts.tolist(), strict=True):
             if count >= 2:
                 found[distance] += count * distance
@@ -72,12 +80,13 @@ def joins_steps(node: Node, found: dict[Node, int | None]) -> bool:
 
 
 def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, Node]]:
-    """The nodes that are made by the same place of the program at several time steps, by step."""
+    """The nodes that are made by the same place of the program, by time step."""
     step: dict[Node, int | None] = {}
     counted: dict[Key, int] = {}
     key_of: dict[Node, Key] = {}
     found: dict[Key, dict[int, Node]] = {}
     repeated = repeats(nodes)
+    aligned = places(nodes)
     for node in nodes:
         if isinstance(node, Leaf):
             continue
@@ -86,12 +95,15 @@ def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, No
         origin = node.place.origin
         if again is not None:
             place: Key = (again.run, again.position)
+        elif node in aligned:
+            place = (aligned[node],)
         elif origin is None:
             place = (node.scope, node.op, ordinals.get(node, 0))
         else:
             source, argument = origin
             if joins_steps(source, step):
-                argument = None
+                part = None if argument is None else repeated.get(source.inputs[argument])
+                argument = part and part.position
             place = (key_of.get(source, ()), argument, node.op)
         within = (place, t if origin is None else origin[0].order, origin and origin[1])
         ordinal = counted[within] = counted.get(within, -1) + 1
@@ -100,7 +112,7 @@ def group(nodes: Sequence[Node], ordinals: dict[Node, int]) -> list[dict[int, No
         key_of[node] = key if t is not None else (node.order,)
         if t is not None:
             found.setdefault(key, {})[t] = node
-    return [members for members in found.values() if len(members) > 1]
+    return list(found.values())
 
 
 class Part(NamedTuple):

@@ -279,7 +279,7 @@ def take(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
     """Rows of a matrix at integers that have been checked not to be negative."""
     if batch or len(inputs) != 2 or inputs[0].ndim != 2 or len(value.settings["index"]) != 1:
         return False
-    if value.inputs[1].value.leaf not in low.safe:
+    if low.facts.root(value.inputs[1].value).leaf not in low.safe:
         return False
     weight, ids = inputs
     rows = flat(out)

@@ -8,29 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, uprights
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, ELEMENTWISE, KERNELS, fallback
-from tinygradrnn.compiler.memory import Pool, address, order_of, shaped
+from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
-from tinygradrnn.compiler.views import aligned, is_view, look, part_of, through
+from tinygradrnn.compiler.views import aligned, is_view, look, part_of, rows_of, unstacked
 from tinygradrnn.plugins import Backend
 from tinygradrnn.recording import Array, Leaf
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Order = tuple[int, ...]
-ENOUGH_TURNS = 8  # of a loop: it is worth a copy of the weights
-
-
-class Stored:
-    """Where a value is kept: ``full`` holds its steps, the first of them being ``base``.
-
-    Without a span, or for a value that only lives within a step, it is the array itself.
-    """
-
-    def __init__(self, full: Array, base: int | None, block: Array) -> None:
-        self.full, self.base, self.block = full, base, block
 
 
 class Lowering:
@@ -48,16 +38,14 @@ class Lowering:
     """
 
     def __init__(
-        self,
-        rolled: Rolled,
-        backend: Backend,
-        safe: Collection[Leaf] = (),
-        packing: bool = False,
+        self, rolled: Rolled, backend: Backend, safe: Collection[Leaf] = (), plain: bool = False
     ) -> None:
-        self.packing = packing  # whether loops pack their weights: then these may lie as they do
+        self.plain = plain  # calls of NumPy that no kernels replace: made for its caches
         self.safe = safe  # integers that are checked to be in range, and not negative
         self.rolled, self.backend, self.xp = rolled, backend, backend.xp
         self.regions = schedule(rolled)
+        if plain:
+            self.regions = joined_to_loops(rolled, self.regions)
         self.pool = Pool(self.xp)
         self.calls: list[Call] = []
         self.refresh: list[tuple[Array, Value]] = []
@@ -107,16 +95,15 @@ class Lowering:
             target, where = self.facts.packed[id(value)]
             return part_of(self.at(target, t), where)
         if value.kind == "unstack" and is_view(value):
-            source = through(self.operand(value.inputs[0]), value.settings["axis"])
             assert value.span is not None
-            return source[value.settings["offset"] + t - value.span.first, ...]
+            return unstacked(value, self.operand(value.inputs[0]))[value.span.row(t), ...]
         if value.kind == "constant":
             assert value.span is not None
-            return value.data[t - value.span.first, ...]
+            return value.data[value.span.row(t), ...]
         if is_view(value):
             return look(value, self.at_step(value.inputs[0], t), self.xp, batch=False)
         stored = self.stored[id(value)]
-        return stored.full if stored.base is None else stored.full[t - stored.base, ...]
+        return stored.full if stored.span is None else stored.full[stored.span.row(t), ...]
 
     def at_step(self, use: Use, t: int) -> Array:
         """What step t of a value reads."""
@@ -127,24 +114,22 @@ class Lowering:
         assert value.span is not None
         if id(value) in self.facts.packed:
             target, where = self.facts.packed[id(value)]
-            return self.rows(target, span)[(slice(None), *where)]
-        first, steps = span.first, span.steps
+            return part_of(self.rows(target, span), (slice(None), *where))
         if value.kind == "unstack" and is_view(value):
-            source = through(self.operand(value.inputs[0]), value.settings["axis"])
-            start = value.settings["offset"] + first - value.span.first
-            return source[start : start + steps]
+            source = unstacked(value, self.operand(value.inputs[0]))
+            return rows_of(source, value.span, span)
         if value.kind == "constant":
-            return value.data[first - value.span.first :][:steps]
+            return rows_of(value.data, value.span, span)
         if is_view(value):
             use = value.inputs[0]
             if use.shift is None:
                 one = look(value, self.array(use.value), self.xp, batch=False)
-                return self.xp.broadcast_to(one, (steps, *one.shape))
-            source = self.rows(use.value, Span(first + use.shift, span.last + use.shift))
+                return self.xp.broadcast_to(one, (span.steps, *one.shape))
+            source = self.rows(use.value, span.shifted(use.shift))
             return look(value, source, self.xp, batch=True)
         stored = self.stored[id(value)]
-        assert stored.base is not None
-        return stored.full[first - stored.base :][:steps]
+        assert stored.span is not None
+        return rows_of(stored.full, stored.span, span)
 
     def number(self, value: Value, dtype: Any) -> Any:
         """A Python number as an array of the dtype of the result that it goes into."""
@@ -181,10 +166,14 @@ class Lowering:
             self.stored[id(value)] = Stored(full, None, block)
             return
         steps = value.span.steps + value.lead + value.trail
+        stride = value.span.stride
+        span = Span(
+            value.span.first - value.lead * stride, value.span.last + value.trail * stride, stride
+        )
         block = self.pool.take(steps * prod(value.shape) * value.dtype.itemsize)
         shape = (steps, *value.shape)
         full = shaped(block, shape, value.dtype, tuple(range(len(shape))))
-        self.stored[id(value)] = Stored(full, value.span.first - value.lead, block)
+        self.stored[id(value)] = Stored(full, span, block)
         outer = ((value.before, full[: value.lead]), (value.after, full[steps - value.trail :]))
         for end, slots in outer:
             if end is not None:
@@ -330,7 +319,7 @@ class Lowering:
                 found.append(self.scalar(use.value, value))
             elif use.shift is not None:
                 assert span is not None
-                rows = self.rows(use.value, Span(span.first + use.shift, span.last + use.shift))
+                rows = self.rows(use.value, span.shifted(use.shift))
                 name = value.op.name if value.op is not None else ""
                 found.append(aligned(rows, len(value.shape), name in BROADCASTING))
             else:
@@ -352,17 +341,11 @@ class Lowering:
         if value.kind == "sum":
             lower_sum(self, value, out, batch)
             return
-        if value.kind == "placed":
-            assert value.span is not None
-            self.emit(self.xp.copyto, out, 0)
-            self.emit(self.xp.copyto, out[value.settings["step"] - value.span.first, ...], *inputs)
-            return
         if value.kind == "unstack":  # one that something stands before or after is copied
             assert value.span is not None
-            source = through(inputs[0], value.settings["axis"])[value.settings["offset"] :]
-            steps = source[: value.span.steps]
-            first = value.span.first
-            self.emit(self.xp.copyto, out, steps if batch else steps[self.time - first, ...])
+            steps = unstacked(value, inputs[0])
+            where = slice(value.span.steps) if batch else value.span.row(self.time)
+            self.emit(self.xp.copyto, out, steps[where, ...])
             return
         assert value.op is not None
         kernel = KERNELS.get(value.op.name)
@@ -378,15 +361,19 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
-        upright = self.upright(inside, len(region.steps))
+        upright = uprights(self, inside, len(region.steps)) if self.plain else {}
         turns: list[int] = []
         self.turns.append(turns)
+        blocks = Blocks(self, region)
+        now: dict[int, list[Value]] = {t: [] for t in region.steps}
+        for value in inside:
+            assert value.span is not None
+            for t in value.span.times:
+                now[t].append(value)
         for t in region.steps:
             turns.append(len(self.calls))
-            for value in inside:
-                assert value.span is not None
-                if not value.span.first <= t <= value.span.last:
-                    continue
+            blocks.before(t)
+            for value in now[t]:
                 inputs = [
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs
@@ -396,22 +383,7 @@ class Lowering:
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
         turns.append(len(self.calls))
-
-    def upright(self, inside: list[Value], turns: int) -> dict[int, Array]:
-        """Copies of transposed weights of a loop: products with rows that lie one after the other.
-
-        These are up to a half quicker; a copy costs about as much as they save in five turns.
-        """
-        found: dict[int, Array] = {}
-        for value in [] if self.packing else inside:
-            name = value.op.name if value.op is not None else ""
-            if name != "matmul" or value.inputs[1].shift is not None or turns < ENOUGH_TURNS:
-                continue
-            weight = self.array(value.inputs[1].value)
-            if weight.ndim == 2 and weight.strides[0] < weight.strides[1]:
-                found[id(value)] = self.temporary(weight.shape, weight.dtype)
-                self.emit(self.xp.copyto, found[id(value)], weight)
-        return found
+        blocks.give()
 
     def run_assigns(self) -> None:
         """The new values of parameters and of the memory of optimisers."""

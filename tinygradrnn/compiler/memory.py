@@ -6,9 +6,20 @@ from math import prod
 from typing import Any
 
 from tinygradrnn.arrays import address as address
+from tinygradrnn.compiler.values import Span
 from tinygradrnn.recording import Array
 
 ALIGN = 64  # bytes: a row of a cache, the width of the widest vector registers
+
+
+class Stored:
+    """Where a value is kept: ``full`` holds the steps of ``span``, one after the other.
+
+    Without a span, or for a value that only lives within a step, it is the array itself.
+    """
+
+    def __init__(self, full: Array, span: Span | None, block: Array) -> None:
+        self.full, self.span, self.block = full, span, block
 
 
 class Pool:

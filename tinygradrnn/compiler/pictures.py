@@ -48,7 +48,8 @@ def described(
         assert region.steps is not None
         first, last = region.steps[0], region.steps[-1]
         inside = sum(map(computed, region.values))
-        lines.append(f"      {inside} operations step by step, t = {first} … {last}")
+        ahead = f", {len(region.ahead)} for some steps at a time" if region.ahead else ""
+        lines.append(f"      {inside} operations step by step, t = {first} … {last}{ahead}")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ class Plan:
             by_leaf[leaf].data if leaf in by_leaf else None for leaf in program.arguments
         ]
         safe = {c.node for c in program.checks if c.low >= 0 and isinstance(c.node, Leaf)}
-        self.low = Lowering(rolled, backend, safe, packing=fast and backend.xp is np)
+        self.low = Lowering(rolled, backend, safe, backend.xp is np and not fast)
         self.calls, self.sections = self.low.calls, self.low.sections
         if fast:
             self.calls, starts, self.keep = joined(self.low.calls, self.low.turns, backend, threads)

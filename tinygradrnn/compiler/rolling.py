@@ -5,69 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tinygradrnn.backend import backend_of
-from tinygradrnn.compiler.capture import Program, on_host
+from tinygradrnn.compiler.capture import Program
 from tinygradrnn.compiler.families import Key, Part, group, moving, split
+from tinygradrnn.compiler.homes import MOST, Homes, Irregular, in_pattern, span_of
 from tinygradrnn.compiler.order import components, ordered
+from tinygradrnn.compiler.patterns import progressions
+from tinygradrnn.compiler.schedule import tangled
 from tinygradrnn.compiler.values import ZERO, Rolled, Span, Term, Use, Value
 from tinygradrnn.ops import accumulate, stack, take
 from tinygradrnn.recording import Leaf, Node
 
-FEW = 2  # terms that only one step has
-
-
-class Irregular(Exception):
-    """A family whose members are not alike."""
-
 
 def roll(program: Program) -> Rolled:
     """Find the nodes that are alike at every time step, and what each reads."""
-    families = group(program.nodes, program.ordinals)
+    families: list[dict[int, Node]] = []
+    labels: dict[Node, int] = {}
+    irregular = 0
+    for members in group(program.nodes, program.ordinals):
+        labels |= {node: t for t, node in members.items()}
+        spans = progressions(sorted(members))
+        if spans is None:
+            irregular += labelled(members)
+        else:
+            families += [{t: members[t] for t in s.times} for s in spans if s.steps > 1]
     alone: set[int] = set()
     while True:
         try:
-            return _Roller(program, families, alone).rolled()
+            rolled = _Roller(program, families, alone, labels).rolled()
+            rolled.irregular = irregular + sum(labelled(families[k]) for k in alone)
+            return rolled
         except _Retry as retry:
             alone |= retry.alone
+            families += [{labels.pop(node): node} for node in retry.single]
+
+
+def labelled(members: dict[int, Node]) -> int:
+    """How many of some nodes stand in labelled steps."""
+    return sum(node.timestep is not None for node in members.values()) if len(members) > 1 else 0
 
 
 class _Retry(Exception):
-    def __init__(self, alone: set[int]) -> None:
+    """Families that are none, and nodes that are one of a single step."""
+
+    def __init__(self, alone: set[int], single: Sequence[Node] = ()) -> None:
         super().__init__()
-        self.alone = alone
+        self.alone, self.single = alone, single
 
 
-class _Roller:
-    def __init__(
-        self,
-        program: Program,
-        families: list[dict[int, Node]],
-        alone: set[int],
-    ) -> None:
-        self.program, self.nodes = program, program.nodes
-        self.families: dict[int, dict[int, Node]] = {}
-        self.home: dict[Node, int] = {}
-        self.step: dict[Node, int] = {}
-        self.irregular = 0
-        for k, members in enumerate(families):
-            labels = sorted(members)
-            if k in alone or labels[-1] - labels[0] + 1 != len(labels):
-                labelled = [n for n in members.values() if n.timestep is not None]
-                self.irregular += len(labelled)
-                continue
-            self.families[k] = {t: members[t] for t in labels}
-            for t, node in members.items():
-                self.home[node], self.step[node] = k, t
-        self.values: list[Value] = []
-        self.of_family: dict[int, Value] = {}
-        self.of_node: dict[Node, Value] = {}
-        self.numbers: dict[Any, Value] = {}
+class _Roller(Homes):
+    """Fills the values in, from the nodes that they stand for."""
 
     def rolled(self) -> Rolled:
-        changing = {*self.program.numbers, *self.program.held, *self.program.arguments}
-        self.changing: set[Node] = set(changing)
         done: set[int] = set()
         failed: set[int] = set()
         for node in self.nodes:  # all values first: a step reads the one before
@@ -77,8 +65,7 @@ class _Roller:
             if k is None:
                 self.of_node[node] = self._empty(node, None)
             elif k not in self.of_family:
-                labels = list(self.families[k])
-                self.of_family[k] = self._empty(node, Span(labels[0], labels[-1]))
+                self.of_family[k] = self._empty(node, span_of(self.families[k]))
         for node in self.nodes:
             if isinstance(node, Leaf):
                 continue
@@ -98,53 +85,25 @@ class _Roller:
         draws = [(self._value(node), self.step.get(node)) for node in self.program.draws]
         assigns = [(self._leaf(a.leaf), self._read(a.new)) for a in self.program.assigns]
         values = ordered([*(u.value for u in outputs), *(u.value for _, u in assigns)])
-        mixed = self._mixed(values)
-        if mixed:
-            raise _Retry(mixed)
-        return Rolled(values, outputs, draws, assigns, self.irregular)
+        self._untangle(values)
+        return Rolled(values, outputs, draws, assigns)
 
-    def _mixed(self, values: list[Value]) -> set[int]:
-        """Families in a cycle with nodes on their own: their steps cannot run one by one."""
+    def _untangle(self, values: list[Value]) -> None:
+        """Raise for cycles whose steps cannot run one by one, as with nodes outside of steps."""
         number = {id(value): k for k, value in self.of_family.items()}
-        found: set[int] = set()
+        node_of = {id(value): node for node, value in self.of_node.items()}
+        alone: set[int] = set()
+        single: list[Node] = []
         for part in components(values):
-            if len(part) > 1 and any(v.span is None for v in part):
-                found |= {number[id(v)] for v in part if id(v) in number}
-        return found
-
-    def _empty(self, node: Node, span: Span | None) -> Value:
-        value = Value("op", node.shape, node.value.dtype, span, node.operation)
-        value.name = node.name or ""
-        if not node.inputs:
-            value.kind, value.settings = "random", node.settings
-        return value
-
-    def _value(self, node: Node) -> Value:
-        if isinstance(node, Leaf):
-            return self._leaf(node)
-        k = self.home.get(node)
-        return self.of_node[node] if k is None else self.of_family[k]
-
-    def _leaf(self, leaf: Leaf) -> Value:
-        if leaf in self.of_node:
-            return self.of_node[leaf]
-        constant = not (leaf in self.changing or leaf.order < self.program.began)
-        if constant and not hasattr(leaf.value, "shape"):
-            key = (type(leaf.value), leaf.value)
-            if key not in self.numbers:
-                self.numbers[key] = Value("constant", (), np.dtype(type(leaf.value)))
-                self.numbers[key].data = leaf.value
-            return self.numbers[key]
-        dtype = getattr(leaf.value, "dtype", np.dtype(np.float64))
-        value = Value("constant" if constant else "leaf", leaf.shape, dtype)
-        value.leaf, value.data, value.name = leaf, leaf.value, leaf.name or ""
-        self.of_node[leaf] = value
-        return value
-
-    def _read(self, node: Node) -> Use:
-        """How a node on its own reads one."""
-        value = self._value(node)
-        return Use(value, step=self.step[node]) if value.span else Use(value)
+            if len(part) < 2:
+                continue
+            outside = [node_of[id(value)] for value in part if value.span is None]
+            if outside and all(node in self.labels for node in outside):
+                single += outside
+            elif outside or tangled(part):
+                alone |= {number[id(v)] for v in part if id(v) in number}
+        if alone or single:
+            raise _Retry(alone, single)
 
     # ------------------------------------------------------------ nodes on their own
 
@@ -163,6 +122,8 @@ class _Roller:
             value.inputs = [runs]
             value.settings = {"axis": node.settings["axis"] % len(node.shape)}
             return
+        if node.operation is stack and self._woven(node):
+            return
         value.inputs = [self._read(source) for source in node.inputs]
 
     def _run(self, nodes: Sequence[Node]) -> Use | None:
@@ -170,11 +131,22 @@ class _Roller:
         k = self.home.get(nodes[0])
         if k is None or len(nodes) < 2:
             return None
+        value = self.of_family[k]
+        assert value.span is not None
         first = self.step[nodes[0]]
-        for position, node in enumerate(nodes):
-            if self.home.get(node) != k or self.step[node] != first + position:
-                return None
-        return Use(self.of_family[k], span=Span(first, first + len(nodes) - 1))
+        span = Span(first, first + (len(nodes) - 1) * value.span.stride, value.span.stride)
+        steps = [self.step[node] for node in nodes if self.home.get(node) == k]
+        return Use(value, span=span) if steps == list(span.times) else None
+
+    def _woven(self, node: Node) -> bool:
+        """A stack of steps of several families: each is put at its places."""
+        value, axis = self.of_node[node], node.settings["axis"] % len(node.shape)
+        before = (slice(None),) * axis
+        terms = self._gathered([Part(n, (*before, k), ()) for k, n in enumerate(node.inputs)])
+        if len(terms) > len(node.inputs) // 2:
+            return False
+        value.kind, value.op, value.terms = "sum", None, terms
+        return True
 
     def _gathered(self, parts: list[Part]) -> list[Term]:
         """The terms of a sum; those that are steps of one family are one term."""
@@ -191,19 +163,27 @@ class _Roller:
                 terms += [self._single(part) for part in run]
                 continue
             run.sort(key=lambda part: self.step[part.source])
-            steps = [self.step[part.source] for part in run]
-            use = Use(self.of_family[self.home[run[0].source]], span=Span(steps[0], steps[-1]))
-            axis = key[1]
-            even = steps == list(range(steps[0], steps[-1] + 1))
-            if axis is None and even:
-                terms.append(Term(use, run[0].where))
-                continue
-            positions = [part.where[axis] for part in run] if axis is not None else []  # type: ignore[index]
-            if not even or positions != list(range(positions[0], positions[0] + len(run))):
+            by_step = {self.step[part.source]: part for part in run}
+            spans = progressions(list(by_step)) if len(by_step) == len(run) else None
+            if spans is None:
                 terms += [self._single(part) for part in run]
                 continue
-            terms.append(Term(use, run[0].where, (), axis, positions[0]))
+            for span in spans:
+                terms += self._run_of_terms([by_step[t] for t in span.times], span, key[1])
         return terms
+
+    def _run_of_terms(self, run: list[Part], span: Span, axis: int | None) -> list[Term]:
+        """Steps of one family as a term of a sum."""
+        use = Use(self.of_family[self.home[run[0].source]], span=span)
+        if len(run) == 1:
+            return [self._single(run[0])]
+        if axis is None:
+            return [Term(use, run[0].where)]
+        positions = [part.where[axis] for part in run]  # type: ignore[index]
+        every = positions[1] - positions[0]
+        if not every or positions != [positions[0] + k * every for k in range(len(run))]:
+            return [self._single(part) for part in run]
+        return [Term(use, run[0].where, (), axis, positions[0], every)]
 
     def _single(self, part: Part) -> Term:
         arrays = tuple([self._read(array) for array in part.arrays])
@@ -251,79 +231,12 @@ class _Roller:
             if index[:axis] + index[axis + 1 :] != (slice(None),) * (len(index) - 1):
                 raise Irregular
             positions.append(index[axis] % size)
-        slope = positions[1] - positions[0]
-        if slope != 1 or positions != list(range(positions[0], positions[0] + len(nodes))):
+        every = positions[1] - positions[0]
+        if not every or positions != [positions[0] + k * every for k in range(len(nodes))]:
             raise Irregular
         value.kind, value.op = "unstack", None
         value.inputs = [self._read(source)]
-        value.settings = {"axis": axis, "offset": positions[0]}
-
-    def _use(self, sources: list[Node], labels: list[int]) -> Use:
-        """How a family reads its sources, one for each of its steps."""
-        first = sources[0]
-        if all(source is first for source in sources):
-            value = self._value(first)
-            if value.span is not None:
-                raise Irregular  # every step reads one step of another family
-            return Use(value)
-        if all(isinstance(source, Leaf) for source in sources):
-            return self._leaves(sources, labels)
-        homes = [self.home.get(source) for source in sources]
-        inner = homes[len(homes) // 2]
-        if inner is None:
-            raise Irregular
-        shifts = {
-            self.step[source] - t
-            for source, t, home in zip(sources, labels, homes, strict=True)
-            if home == inner
-        }
-        if len(shifts) != 1:
-            raise Irregular
-        shift = shifts.pop()
-        value = self.of_family[inner]
-        for source, t, home in zip(sources, labels, homes, strict=True):
-            if home != inner:
-                self._boundary(value, t + shift, self._outside(source))
-        return Use(value, shift=shift)
-
-    def _outside(self, source: Node) -> Value:
-        value = self._value(source)
-        if value.span is not None:
-            raise Irregular
-        return value
-
-    def _boundary(self, value: Value, step: int, end: Value | str) -> None:
-        assert value.span is not None
-        early, late = value.span.first - step, step - value.span.last
-        if value.span.first <= step <= value.span.last or (
-            end is not ZERO and max(early, late) > 1
-        ):
-            raise Irregular
-        fits = not isinstance(end, Value) or end.is_number or like(end) == like(value)
-        if not fits:
-            raise Irregular
-        if early > 0:
-            if value.before not in (None, end):
-                raise Irregular
-            value.before, value.lead = end, max(value.lead, early)
-        else:
-            if value.after not in (None, end):
-                raise Irregular
-            value.after, value.trail = end, max(value.trail, late)
-
-    def _leaves(self, sources: list[Node], labels: list[int]) -> Use:
-        values = [self._value(source) for source in sources]
-        if all(value is values[0] for value in values):
-            return Use(values[0])
-        if any(v.kind != "constant" or v.shape != values[0].shape for v in values):
-            raise Irregular
-        arrays = [on_host(v.data) for v in values]
-        if all((a == arrays[0]).all() for a in arrays):
-            return Use(values[0])
-        made = Value("constant", values[0].shape, values[0].dtype, Span(labels[0], labels[-1]))
-        beside = next(n.value for n in self.nodes if hasattr(n.value, "shape"))
-        made.data = backend_of(beside).asarray(np.stack(arrays))
-        return Use(made, shift=0)
+        value.settings = {"axis": axis, "offset": positions[0], "every": every}
 
     def _tagged(self, members: dict[int, Node], value: Value) -> list[Term]:
         """The terms of sums at all steps; one that is missing at an end is zero there."""
@@ -344,20 +257,39 @@ class _Roller:
             if k is None and len(parts) < len(members):
                 alone += parts.items()
         for (k, shift, *_), parts in found.items():
-            where = next(iter(parts.values())).where
+            one = next(iter(parts.values()))
             if k is None:
                 if len(parts) == len(members):
-                    one = next(iter(parts.values()))
-                    terms.append(Term(Use(self._outside(one.source)), where))
+                    terms.append(Term(Use(self._outside(one.source)), one.where))
                 continue
-            source = self.of_family[k]
-            for t in members:
-                if t not in parts:
-                    self._boundary(source, t + shift, self._instead(t, where, alone))
-            terms.append(Term(Use(source, shift=shift), where))
-        if len(alone) > FEW:
-            raise Irregular  # each would be all steps long, zero at all but one
-        return terms + [self._placed(t, part, value) for t, part in alone]
+            use = Use(self.of_family[k], shift=shift)
+            missing = [t for t in members if t not in parts]
+            if self._filled(use, missing, one.where, alone):
+                terms.append(Term(use, one.where))
+            else:
+                terms += [Term(use, one.where, only=span) for span in in_pattern(list(parts))]
+        terms += [
+            Term(Use(self._outside(part.source)), part.where, only=Span(t, t)) for t, part in alone
+        ]
+        if len(terms) > MOST:
+            raise Irregular
+        return terms
+
+    def _filled(
+        self, use: Use, missing: list[int], where: Any, alone: list[tuple[int, Part]]
+    ) -> bool:
+        """Let something stand where a term is missing, if that is only beyond its ends."""
+        value = use.value
+        known = value.before, value.lead, value.after, value.trail
+        left = list(alone)
+        try:
+            for t in missing:
+                self._boundary(value, t + (use.shift or 0), self._instead(t, where, left))
+        except Irregular:
+            value.before, value.lead, value.after, value.trail = known
+            return False
+        alone[:] = left
+        return True
 
     def _instead(self, t: int, where: Any, alone: list[tuple[int, Part]]) -> Value | str:
         """What stands at an end where a term is missing: one that only this step has, or zero."""
@@ -367,15 +299,3 @@ class _Roller:
                 alone.remove(found)
                 return self._outside(part.source)
         return ZERO
-
-    def _placed(self, t: int, part: Part, value: Value) -> Term:
-        """A term that one step has and the others have not: zero there."""
-        source = self._outside(part.source)
-        made = Value("placed", source.shape, source.dtype, value.span)
-        made.inputs, made.settings = [Use(source)], {"step": t}
-        return Term(Use(made, shift=0), part.where)
-
-
-def like(value: Value) -> Key:
-    """What a value must share with another one to stand in its array."""
-    return value.shape, value.dtype

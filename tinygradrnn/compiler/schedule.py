@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import gcd
 
 from tinygradrnn.compiler.order import components
-from tinygradrnn.compiler.values import Rolled, Span, Value
+from tinygradrnn.compiler.values import Rolled, Value
 
 
 @dataclass
@@ -20,10 +21,13 @@ class Region:
     steps : range or None
         The time steps of a loop, in the order in which it runs; None for a single value, which
         computes all of its steps at once.
+    ahead : list of Value
+        What a loop alone reads and does not make: computed for some of its steps at a time.
     """
 
     values: list[Value]
     steps: range | None = None
+    ahead: list[Value] = field(default_factory=list)
 
     def __contains__(self, value: object) -> bool:
         return any(member is value for member in self.values)
@@ -49,17 +53,30 @@ def loop(part: Sequence[Value]) -> Region:
         use.shift for value in part for use in value.uses() if id(use.value) in inside and use.shift
     }
     spans = [value.span for value in part if value.span is not None]
-    whole = Span(min(s.first for s in spans), max(s.last for s in spans))
+    first, last = min(s.first for s in spans), max(s.last for s in spans)
     backwards = bool(shifts) and max(shifts) > 0
-    steps = range(whole.first, whole.last + 1)
+    steps = range(first, last + 1, gcd(*(n for s in spans for n in (s.stride, s.first - first))))
     return Region(within_step(part), steps[::-1] if backwards else steps)
 
 
-def mixed_directions(part: Sequence[Value]) -> bool:
-    """Whether a cycle reads both the step before and the one after: no order of steps would do."""
+def tangled(part: Sequence[Value]) -> bool:
+    """Whether no order would do: steps wait for earlier and later ones, or round within a step."""
     inside = {id(value) for value in part}
     shifts = [use.shift for v in part for use in v.uses() if id(use.value) in inside and use.shift]
-    return bool(shifts) and min(shifts) < 0 < max(shifts)
+    if shifts and min(shifts) < 0 < max(shifts):
+        return True
+    waits = {id(value): len(_now(value, inside)) for value in part}
+    readers: dict[int, list[int]] = {}
+    for value in part:
+        for source in _now(value, inside):
+            readers.setdefault(id(source), []).append(id(value))
+    ready = [key for key, count in waits.items() if not count]
+    for key in ready:  # grows on the way
+        for reader in readers.get(key, ()):
+            waits[reader] -= 1
+            if not waits[reader]:
+                ready.append(reader)
+    return len(ready) < len(waits)
 
 
 def within_step(part: Sequence[Value]) -> list[Value]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tinygradrnn.compiler.kernels import flat, product, reduce
 from tinygradrnn.compiler.memory import order_of
 from tinygradrnn.compiler.rows import add_rows
-from tinygradrnn.compiler.values import Span, Term, Value
-from tinygradrnn.compiler.views import part_of
+from tinygradrnn.compiler.values import Term, Value
+from tinygradrnn.compiler.views import part_of, rows_of
 from tinygradrnn.ops import Hole, add_part
 from tinygradrnn.recording import Array
 
@@ -19,11 +19,53 @@ if TYPE_CHECKING:
 
 def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
     """Add up the terms in ``out``."""
-    terms = list(value.terms)
+    terms = [term for term in value.terms if term.only is None]
+    sometimes = [term for term in value.terms if term.only is not None]
+    if not batch:
+        now = [t._replace(only=None) for t in sometimes if t.only.holds(low.time)]  # type: ignore[union-attr]
+        if terms or now or not sometimes:
+            lower_terms(low, value, terms + now, out, batch)
+        else:
+            low.emit(low.xp.copyto, out, 0)
+        return
+    started = bool(terms) or not one_each(value)
+    if started:
+        lower_terms(low, value, terms, out, batch)
+    for term in sometimes:
+        if not in_place(low, value, term):
+            some_steps(low, value, term, out, started)
+
+
+def in_place(low: Lowering, value: Value, term: Term) -> bool:
+    """Whether a term is computed right where it is added."""
+    target, _ = low.facts.packed.get(id(term.use.value), (None, None))
+    return target is value
+
+
+def one_each(value: Value) -> bool:
+    """Whether each step of a sum is one term, and all of that."""
+    if value.span is None or any(t.only is None or t.where is not None for t in value.terms):
+        return False
+    steps = [t for term in value.terms for t in term.only.times]  # type: ignore[union-attr]
+    return sorted(steps) == list(value.span.times)
+
+
+def some_steps(low: Lowering, value: Value, term: Term, out: Array, started: bool) -> None:
+    """Add a term that only some steps of the sum have."""
+    assert term.only is not None and value.span is not None
+    use = term.use
+    steps = term.only.shifted(use.shift)
+    x = low.operand(use) if use.shift is None else low.rows(use.value, steps)
+    rows = rows_of(out, value.span, term.only)
+    add(low, part_of(rows, (slice(None), *(term.where or ()))), x, started)
+
+
+def lower_terms(low: Lowering, value: Value, terms: list[Term], out: Array, batch: bool) -> None:
+    """Add up terms, each of which is there at all steps."""
     whole = [term for term in terms if term.where is None and term.axis is None]
     parts = [term for term in terms if not (term.where is None and term.axis is None)]
     started = False
-    plain = [term for term in whole if term.use.span is None]
+    plain = [t for t in whole if t.use.span is None and not in_place(low, value, t)]
     if len(plain) > 1:
         low.emit(
             low.xp.add, read(low, plain[0], value, batch), read(low, plain[1], value, batch), out
@@ -39,7 +81,7 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
         low.emit(low.xp.copyto, out, 0)
         started = True
     for term in parts:
-        if id(term.use.value) in low.facts.packed:
+        if in_place(low, value, term):
             continue
         part(low, value, term, out, batch, started)
 
@@ -51,7 +93,7 @@ def read(low: Lowering, term: Term, value: Value, batch: bool) -> Array:
         return low.operand(use)
     if batch:
         assert value.span is not None
-        return low.rows(use.value, Span(value.span.first + use.shift, value.span.last + use.shift))
+        return low.rows(use.value, value.span.shifted(use.shift))
     return low.at(use.value, low.time + use.shift)
 
 
@@ -72,10 +114,7 @@ def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
     direct = not started and out.flags.c_contiguous
     target = out if direct else low.temporary(out.shape, out.dtype)
     if id(source) in low.facts.merged:
-        x, g = [
-            low.rows(u.value, Span(span.first + u.shift, span.last + u.shift))  # type: ignore[operator]
-            for u in source.inputs
-        ]
+        x, g = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
         product(low, target, x, g)
     else:
         reduce(low, "sum", low.rows(source, span), (0,), target)
@@ -85,14 +124,13 @@ def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
 def tiles(value: Value, parts: list[Term]) -> bool:
     """Whether parts cover all of a value without overlapping: then nothing need be zero first."""
     axis = parts[0].axis if parts else None
-    if len(parts) == 1 and axis is not None:
-        term = parts[0]
-        assert term.use.span is not None and term.where is not None
-        rest = term.where[:axis] + term.where[axis + 1 :]
-        return term.use.span.steps == value.shape[axis] and all(p == slice(None) for p in rest)
+    if axis is not None:
+        return along(value, axis, parts)
     found = []
     for term in parts:
         where = term.where
+        if term.only is not None or term.axis is not None:
+            return False
         if where is None or term.arrays or len(where) != 2 or where[0] is not ...:
             return False
         if not isinstance(where[1], slice) or where[1].step not in (None, 1):
@@ -103,12 +141,32 @@ def tiles(value: Value, parts: list[Term]) -> bool:
     return [start for start, _ in found] == ends[:-1] and ends[-1] == value.shape[-1]
 
 
+def along(value: Value, axis: int, parts: list[Term]) -> bool:
+    """Whether steps of some values, one beside the other along an axis, cover all of another."""
+    positions: list[int] = []
+    for term in parts:
+        if term.axis != axis or term.only is not None:
+            return False
+        assert term.where is not None
+        if any(p != slice(None) for p in term.where[:axis] + term.where[axis + 1 :]):
+            return False
+        positions += positions_of(term)
+    return sorted(positions) == list(range(value.shape[axis]))
+
+
+def positions_of(term: Term) -> range:
+    """Where along its axis the steps of a term are added."""
+    assert term.use.span is not None
+    return range(term.offset, term.offset + term.every * term.use.span.steps, term.every)
+
+
 def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, started: bool) -> None:
     """A term that is added to a part only."""
     where = term.where
     if term.axis is not None:
         assert term.use.span is not None and where is not None
-        steps = slice(term.offset, term.offset + term.use.span.steps)
+        found = positions_of(term)
+        steps = slice(found.start, found.stop if found.stop >= 0 else None, found.step)
         where = (*where[: term.axis], steps, *where[term.axis + 1 :])
         rows = low.rows(term.use.value, term.use.span)
         kept = [k for k, p in enumerate(where) if isinstance(p, slice)]
@@ -136,7 +194,7 @@ MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-
 
 def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
     """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
-    ids_leaf = term.arrays[0].value.leaf
+    ids_leaf = low.facts.root(term.arrays[0].value).leaf
     if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
         return False
     ids = low.operand(term.arrays[0])

@@ -17,21 +17,39 @@ from tinygradrnn.ops.base import Op
 from tinygradrnn.recording import Array, Leaf
 
 Shape = tuple[int, ...]
-Kind = Literal["leaf", "constant", "random", "op", "sum", "stack", "unstack", "placed"]
+Kind = Literal["leaf", "constant", "random", "op", "sum", "stack", "unstack"]
 
 ZERO = "zero"  # what stands before the first, or after the last, where nothing does
 
 
 class Span(NamedTuple):
-    """The time steps first…last, both included."""
+    """The time steps first, first + stride, … last."""
 
     first: int
     last: int
+    stride: int = 1
 
     @property
     def steps(self) -> int:
         """How many there are."""
-        return self.last - self.first + 1
+        return (self.last - self.first) // self.stride + 1
+
+    @property
+    def times(self) -> range:
+        """All of them."""
+        return range(self.first, self.last + 1, self.stride)
+
+    def shifted(self, shift: int | None) -> Span:
+        """As many steps later."""
+        return Span(self.first + (shift or 0), self.last + (shift or 0), self.stride)
+
+    def holds(self, t: int) -> bool:
+        """Whether a step is one of them."""
+        return self.first <= t <= self.last and (t - self.first) % self.stride == 0
+
+    def row(self, t: int) -> int:
+        """Which of them a step is, counted from 0."""
+        return (t - self.first) // self.stride
 
 
 class Use(NamedTuple):
@@ -53,7 +71,8 @@ class Term(NamedTuple):
 
     ``where``: the part of the sum that it is added to, None for all of it; integer arrays in it
     are given by ``arrays``. ``axis``: its steps are added to the positions along this axis, the
-    first of them at ``offset``. Without an axis a term that reads a span is summed over it.
+    first of them at ``offset``, the next ``every`` positions on. Without an axis a term that reads
+    a span is summed over it. ``only``: the steps of the sum that have this term, None for all.
     """
 
     use: Use
@@ -61,6 +80,13 @@ class Term(NamedTuple):
     arrays: tuple[Use, ...] = ()
     axis: int | None = None
     offset: int = 0
+    every: int = 1
+    only: Span | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is added to all of the sum, at all of its steps."""
+        return self.where is None and self.axis is None and self.only is None
 
 
 _serial = count(1)
@@ -75,8 +101,7 @@ class Value:
     kind : Kind
         leaf: read at each call (an argument, a parameter, a number); constant; random: drawn at
         each call; op; sum: n-ary, of ``terms``; stack: the steps of another one along an axis;
-        unstack: the positions along an axis, as time steps; placed: what one step has, zero at
-        all others.
+        unstack: the positions along an axis, as time steps.
     shape, dtype
         Of one step.
     span : Span or None
@@ -104,6 +129,7 @@ class Value:
 
     def __repr__(self) -> str:
         steps = f" t={self.span.first}…{self.span.last}" if self.span else ""
+        steps += f":{self.span.stride}" if self.span and self.span.stride > 1 else ""
         what = self.op.name if self.op else self.kind
         return f"<{what} {self.name} {self.shape}{steps}>"
 

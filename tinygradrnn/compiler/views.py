@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygradrnn.compiler.values import Value
+from tinygradrnn.compiler.values import Span, Value
 from tinygradrnn.recording import Array
 
 LOOKS = ("transpose", "getitem", "broadcast_to")
@@ -51,6 +51,18 @@ def aligned(array: Array, ndim: int, batch: bool) -> Array:
     if not batch or not hasattr(array, "ndim"):
         return array
     return array[(slice(None), *(None,) * (ndim + 1 - array.ndim))]
+
+
+def unstacked(value: Value, array: Array) -> Array:
+    """The positions along an axis that are the steps of a value, the first of them first."""
+    settings = value.settings
+    return through(array, settings["axis"])[settings["offset"] :: settings["every"]]
+
+
+def rows_of(array: Array, span: Span, wanted: Span) -> Array:
+    """Some of the steps that the rows of an array are."""
+    first, every = span.row(wanted.first), wanted.stride // span.stride
+    return array[first : first + (wanted.steps - 1) * every + 1 : every or 1]
 
 
 def through(array: Array, axis: int) -> Array:

@@ -15,7 +15,10 @@ def nested_parts(rolled: Rolled) -> int:
     whole = [
         value
         for value in rolled.values
-        if value.kind == "sum" and len(value.terms) > 1 and tiles(value, value.terms)
+        if value.kind == "sum"
+        and len(value.terms) > 1
+        and tiles(value, value.terms)
+        and all(term.axis is None for term in value.terms)
     ]
     parts = {id(value): _parts(value) for value in whole}
     count = 0

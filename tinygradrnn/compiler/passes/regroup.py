@@ -70,7 +70,7 @@ def chain_name(value: Value) -> str | None:
     if value.span is None:
         return None
     if value.kind == "sum":
-        whole = all(t.where is None and t.axis is None and t.use.span is None for t in value.terms)
+        whole = all(t.whole and t.use.span is None for t in value.terms)
         return "add" if whole and len(value.terms) > 1 else None
     if value.kind == "op" and value.op is not None and value.op.name in CHAINS:
         return value.op.name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.order import ordered
-from tinygradrnn.compiler.values import Rolled, Span, Use, Value
+from tinygradrnn.compiler.values import Rolled, Use, Value
 from tinygradrnn.ops import reshape
 
 
@@ -51,8 +51,7 @@ def composed(outer: Use, inner: Use) -> Use:
     if outer.step is not None:
         return Use(inner.value, step=outer.step + inner.shift)
     assert outer.span is not None
-    first, last = outer.span
-    return Use(inner.value, span=Span(first + inner.shift, last + inner.shift))
+    return Use(inner.value, span=outer.span.shifted(inner.shift))
 
 
 def aliases(rolled: Rolled) -> int:
@@ -81,8 +80,7 @@ def handed_on(value: Value) -> Use | None:
     if value.kind == "sum" and len(value.terms) == 1:
         term = value.terms[0]
         same = term.use.value.shape == value.shape and term.use.value.dtype == value.dtype
-        plain = term.where is None and term.use.span is None and term.axis is None
-        return term.use if plain and same else None
+        return term.use if term.whole and term.use.span is None and same else None
     if value.kind != "op" or value.op is None or not value.inputs:
         return None
     source = value.inputs[0]
@@ -103,6 +101,8 @@ def invariants(rolled: Rolled) -> int:
         if value.span is None or value.kind not in ("op", "sum"):
             continue
         if value.before is not None or value.after is not None or id(value) in spans:
+            continue
+        if any(term.only is not None for term in value.terms):
             continue
         uses = list(value.uses())
         if uses and all(plain(use) or id(use.value) in fixed for use in uses):
@@ -202,7 +202,7 @@ def key_of(value: Value) -> Any:
         return ("constant", value.dtype.str, value.shape, value.data.tobytes())
     uses = tuple((id(u.value), u.shift, u.step, u.span) for u in value.inputs)
     terms = tuple(
-        (id(t.use.value), t.use.shift, t.use.step, t.use.span, repr(t.where), t.axis, t.offset)
+        (id(t.use.value), *t.use[1:], repr(t.where), t.axis, t.offset, t.every, t.only)
         for t in value.terms
         if not t.arrays
     )
