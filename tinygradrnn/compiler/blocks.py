@@ -72,7 +72,8 @@ class Blocks:
             return
         homes = self.shared()
         size = sum(prod(v.shape) * v.dtype.itemsize for v in homes.values())
-        self.steps = max(1, min(len(region.steps), BYTES // max(size, 1)))
+        most = BYTES // max(size, 1) if low.plain else 1  # kernels go through a step row by row
+        self.steps = max(1, min(len(region.steps), most))
         for key, value in homes.items():
             block = low.pool.take(self.steps * prod(value.shape) * value.dtype.itemsize)
             self.blocks.append(block)

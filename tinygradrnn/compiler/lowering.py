@@ -44,7 +44,7 @@ class Lowering:
         self.safe = safe  # integers that are checked to be in range, and not negative
         self.rolled, self.backend, self.xp = rolled, backend, backend.xp
         self.regions = schedule(rolled)
-        if plain:
+        if self.xp is np:
             self.regions = joined_to_loops(rolled, self.regions)
         self.pool = Pool(self.xp)
         self.calls: list[Call] = []

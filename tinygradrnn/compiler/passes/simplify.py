@@ -162,10 +162,22 @@ def constants(rolled: Rolled) -> int:
             continue
         assert value.op is not None
         result = value.op.compute([u.value.data for u in value.inputs], value.settings)
-        value.data = np.asarray(result) if isinstance(result, np.generic) else result
+        value.data = uniform(np.asarray(result)) if from_numpy(result) else result
         value.kind, value.op, value.inputs = "constant", None, []
         count += 1
     return count
+
+
+def from_numpy(result: Any) -> bool:
+    """Whether a result is an array or a number of NumPy."""
+    return isinstance(result, np.ndarray | np.generic)
+
+
+def uniform(array: Any) -> Any:
+    """An array of one number only as that number, seen again and again."""
+    if array.size < 2 or not (array == array.flat[0]).all():
+        return array
+    return np.broadcast_to(array[(0,) * array.ndim].copy(), array.shape)
 
 
 def common(rolled: Rolled) -> int:
