@@ -19,7 +19,7 @@ from tinygradrnn.recording import Array
 if TYPE_CHECKING:
     from tinygradrnn.compiler.lowering import Lowering
 
-BYTES = 1 << 18  # of one block of steps
+BYTES = 1 << 20  # of one block of steps, in a cache of 2 MB
 
 
 def joined_to_loops(rolled: Rolled, regions: list[Region]) -> list[Region]:
