@@ -217,6 +217,7 @@ def loop(*kinds: int, labels: str = "all", states: int = 0, far: bool = False, e
         ([loop(22, states=1), loop(6, 28)], 3),
         ([Loop(True, "some", [(7, 0, 0), (49, 0, 0), (4, 51, 90)], 2, True, -9, "all")], 3),
         ([loop(37), loop(4, 28, labels="late")], 4),
+        ([loop(31), loop(31, ends="some")], 2),
         ([loop(31, labels="some", ends="stack"), loop(45, ends="last")], 4),
         ([loop(3, labels="some", ends="stack"), loop(5, ends="first")], 3),
         ([loop(3, ends="stack"), loop(17, states=1), loop(28, labels="late")], 3),

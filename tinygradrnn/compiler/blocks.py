@@ -20,7 +20,7 @@ from tinygradrnn.recording import Array
 if TYPE_CHECKING:
     from tinygradrnn.compiler.lowering import Lowering
 
-BYTES = 1 << 18  # of one block of steps
+BYTES = 1 << 20  # of one block of steps, in a cache of 2 MB
 ENOUGH_TURNS = 8  # of a loop: it is worth a copy of the weights
 
 

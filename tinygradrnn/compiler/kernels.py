@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygradrnn.compiler.memory import address, order_of
+from tinygradrnn.compiler.memory import address, flat, order_of
+from tinygradrnn.compiler.reductions import log_softmax, reduction, softmax, sum_to
 from tinygradrnn.compiler.values import Value
 from tinygradrnn.compiler.views import aligned
 from tinygradrnn.recording import Array
@@ -41,6 +42,7 @@ UFUNCS = {
 }
 ELEMENTWISE = {*UFUNCS, "sigmoid", "relu"}
 BROADCASTING = {*ELEMENTWISE, "where"}
+IN_PLACE = {*ELEMENTWISE, "scatter_add"}  # may write over an operand
 
 
 def ufunc(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -141,18 +143,6 @@ def matmul(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
     return True
 
 
-def flat(x: Array) -> Array | None:
-    """An array as a matrix, its leading axes one; in the order in which they lie in memory."""
-    if x.ndim == 2:
-        return x
-    order = order_of(x)
-    if order[-1] != x.ndim - 1:
-        return None
-    ordered = x.transpose(order)
-    result = ordered.reshape(-1, x.shape[-1])
-    return result if address(result) == address(x) else None
-
-
 def contract(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """xᵀ g over all rows."""
     if batch:
@@ -179,81 +169,6 @@ def contiguous(low: Lowering, array: Array) -> Array:
     made = low.temporary(array.shape, array.dtype)
     low.emit(low.xp.copyto, made, array)
     return made.reshape(-1, array.shape[-1])
-
-
-def reduction(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
-    """A sum, mean, maximum or minimum over axes."""
-    assert value.op is not None
-    x = inputs[0]
-    settings = dict(value.settings)
-    ndim = x.ndim - batch
-    axis = settings.get("axis")
-    axes = range(ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-    moved = tuple(a % ndim + batch for a in axes)
-    reduce(low, value.op.name, x, moved, out, settings.get("keepdims", False))
-    return True
-
-
-REDUCE = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
-
-
-def reduce(
-    low: Lowering, name: str, x: Array, axes: tuple[int, ...], out: Array, keepdims: bool = False
-) -> None:
-    """Sum, mean, max or min over axes."""
-    xp = low.xp
-    if xp is not np:
-        low.emit(partial(getattr(xp, name), axis=axes, keepdims=keepdims, out=out), x)
-        return
-    low.emit(getattr(np, REDUCE[name]).reduce, x, axes, None, out, keepdims)
-    if name == "mean":
-        low.emit(np.multiply, out, low.constant(out.size / x.size, out.dtype), out)
-
-
-def sum_to(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
-    """The sum over the axes that broadcasting repeated."""
-    x = inputs[0]
-    shape = value.shape
-    extra = x.ndim - batch - len(shape)
-    axes = tuple(range(batch, batch + extra))
-    repeated = tuple(
-        batch + extra + k for k, n in enumerate(shape) if n == 1 and x.shape[batch + extra + k] != 1
-    )
-    kept = out.reshape(out.shape[:batch] + (1,) * extra + out.shape[batch:])
-    reduce(low, "sum", x, axes + repeated, kept, keepdims=True)
-    return True
-
-
-def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
-    """The shift by the maximum, then by log Σ e^x, in place."""
-    x, xp = inputs[0], low.xp
-    axis = value.settings["axis"]
-    if axis not in (-1, len(value.shape) - 1):
-        return False
-    edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
-    spread = low.temporary(x.shape, x.dtype, x)
-    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.subtract, x, edge, out)
-    low.emit(xp.exp, out, spread)
-    reduce(low, "sum", spread, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.log, edge, edge)
-    low.emit(xp.subtract, out, edge, out)
-    return True
-
-
-def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
-    """e^(x − max) / Σ e^(x − max), in place."""
-    x, xp = inputs[0], low.xp
-    axis = value.settings["axis"]
-    if axis not in (-1, len(value.shape) - 1):
-        return False
-    edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
-    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.subtract, x, edge, out)
-    low.emit(xp.exp, out, out)
-    reduce(low, "sum", out, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.divide, out, edge, out)
-    return True
 
 
 def concatenate(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
@@ -296,7 +211,7 @@ def take(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool
 def pick(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """The elements at ids along the last axis, which are checked not to be negative."""
     x, ids = inputs
-    where = flat_positions(low, value, x, ids, x.shape[-1])
+    where = flat_positions(low, value.inputs[1].value, x, ids)
     if where is None or out.dtype != x.dtype:
         return False
     emit_take(low, memory_of(x), where, None, out)
@@ -312,7 +227,7 @@ def emit_take(low: Lowering, x: Array, ids: Array, axis: int | None, out: Array)
 def scatter(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """Zeros, but for the elements at ids along the last axis."""
     g, ids = inputs
-    where = flat_positions(low, value, out, ids, out.shape[-1])
+    where = flat_positions(low, value.inputs[1].value, out, ids)
     if where is None or batch:
         return False
     low.emit(low.xp.copyto, out, 0)
@@ -320,11 +235,28 @@ def scatter(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
     return True
 
 
-def flat_positions(low: Lowering, value: Value, x: Array, ids: Array, size: int) -> Array | None:
+def scatter_add(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
+    """Something else, and numbers added to its elements at ids along the last axis."""
+    x, g, ids = inputs
+    where = flat_positions(low, value.inputs[2].value, out, ids)
+    if where is None or batch:
+        return False
+    if address(x) != address(out):
+        low.emit(low.xp.copyto, out, x)
+    low.emit(add_at, memory_of(out), where, g)
+    return True
+
+
+def add_at(x: Array, where: Array, g: Array) -> None:
+    """Add to elements, each of them once."""
+    x[where] += g
+
+
+def flat_positions(low: Lowering, source: Value, x: Array, ids: Array) -> Array | None:
     """Where in the memory of an array the elements at ids along its last axis are."""
     order = order_of(x)
     filled = x.transpose(order).flags.c_contiguous and order[-1] == x.ndim - 1
-    if not filled or value.inputs[1].value.leaf not in low.safe or ids.shape != x.shape[:-1]:
+    if not filled or source.leaf not in low.safe or ids.shape != x.shape[:-1]:
         return None
     xp = low.xp
     first = xp.zeros(ids.shape, "int64")
@@ -384,4 +316,5 @@ KERNELS: dict[str, Kernel] = {
     "getitem": take,
     "pick": pick,
     "scatter": scatter,
+    "scatter_add": scatter_add,
 }

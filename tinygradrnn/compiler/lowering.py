@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, uprights
 from tinygradrnn.compiler.facts import Facts
-from tinygradrnn.compiler.kernels import BROADCASTING, ELEMENTWISE, KERNELS, fallback
+from tinygradrnn.compiler.kernels import BROADCASTING, IN_PLACE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
@@ -148,6 +148,14 @@ class Lowering:
             self.numbers[key] = self.xp.asarray(number, dtype)
         return self.numbers[key]
 
+    def filled(self, size: int, dtype: Any) -> Array:
+        """As many ones."""
+        key = ("ones", dtype)
+        known = self.numbers.get(key)
+        if known is None or known.size < size:
+            known = self.numbers[key] = self.xp.ones(size, dtype)
+        return known[:size]
+
     # ---------------------------------------------------------------- room for results
 
     def room(self, value: Value, like: list[Array], region: Region) -> None:
@@ -194,12 +202,6 @@ class Lowering:
                 return order_of(array)
             if value.op is not None and value.op.name == "matmul" and array.ndim == len(plain):
                 return (*[a for a in order_of(array) if a < array.ndim - 1], array.ndim - 1)
-        for source in value.inputs:  # as what its operands met elsewhere: δ of a loss as its scores
-            for reader, _ in self.facts.readers.get(id(source.value), ()):
-                for use in reader.inputs:
-                    beside = self.stored.get(id(use.value))
-                    if beside is not None and beside.full.shape == value.shape:
-                        return order_of(beside.full)
         return plain
 
     def scratch(self, value: Value) -> None:
@@ -280,7 +282,7 @@ class Lowering:
         name = value.op.name if value.op is not None else ""
         if id(value) in self.facts.packed:
             return False
-        if name not in ELEMENTWISE or value.before is not None or value.after is not None:
+        if name not in IN_PLACE or value.before is not None or value.after is not None:
             return False
         for use, array in zip(value.inputs, inputs, strict=True):
             source = use.value

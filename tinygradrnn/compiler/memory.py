@@ -70,3 +70,15 @@ def shaped(block: Array, shape: tuple[int, ...], dtype: Any, order: tuple[int, .
 def order_of(array: Array) -> tuple[int, ...]:
     """The axes of an array in the order in which they lie in memory, the slowest first."""
     return tuple(sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis)))
+
+
+def flat(x: Array) -> Array | None:
+    """An array as a matrix, its leading axes one; in the order in which they lie in memory."""
+    if x.ndim == 2:
+        return x
+    order = order_of(x)
+    if order[-1] != x.ndim - 1:
+        return None
+    ordered = x.transpose(order)
+    result = ordered.reshape(-1, x.shape[-1])
+    return result if address(result) == address(x) else None

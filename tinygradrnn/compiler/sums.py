@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tinygradrnn.compiler.kernels import flat, product, reduce
-from tinygradrnn.compiler.memory import order_of
+from tinygradrnn.compiler.kernels import product
+from tinygradrnn.compiler.memory import flat, order_of
+from tinygradrnn.compiler.reductions import reduce
 from tinygradrnn.compiler.rows import add_rows
 from tinygradrnn.compiler.values import Term, Value
 from tinygradrnn.compiler.views import part_of, rows_of
@@ -29,8 +30,10 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
             low.emit(low.xp.copyto, out, 0)
         return
     started = bool(terms) or not one_each(value)
-    if started:
+    if terms:
         lower_terms(low, value, terms, out, batch)
+    elif started:
+        low.emit(low.xp.copyto, out, 0)
     for term in sometimes:
         if not in_place(low, value, term):
             some_steps(low, value, term, out, started)

@@ -10,6 +10,7 @@ from tinygradrnn.compiler.passes.embedding import fold_embedding
 from tinygradrnn.compiler.passes.parts import nested_parts
 from tinygradrnn.compiler.passes.products import split_products
 from tinygradrnn.compiler.passes.regroup import factor, regroup
+from tinygradrnn.compiler.passes.scattered import add_scattered
 from tinygradrnn.compiler.passes.simplify import (
     aliases,
     common,
@@ -25,6 +26,7 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     aliases,
     invariants,
     sums_of_scattered,
+    add_scattered,
     constants,
     common,
     split_products,

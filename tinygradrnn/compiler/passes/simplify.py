@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygradrnn.backend import backend_of
 from tinygradrnn.compiler.order import ordered
 from tinygradrnn.compiler.values import Rolled, Use, Value
 from tinygradrnn.ops import reshape
+from tinygradrnn.recording import Array
 
 
 def refresh(rolled: Rolled) -> Rolled:
@@ -162,22 +164,18 @@ def constants(rolled: Rolled) -> int:
             continue
         assert value.op is not None
         result = value.op.compute([u.value.data for u in value.inputs], value.settings)
-        value.data = uniform(np.asarray(result)) if from_numpy(result) else result
+        value.data = uniform(np.asarray(result) if isinstance(result, np.generic) else result)
         value.kind, value.op, value.inputs = "constant", None, []
         count += 1
     return count
 
 
-def from_numpy(result: Any) -> bool:
-    """Whether a result is an array or a number of NumPy."""
-    return isinstance(result, np.ndarray | np.generic)
-
-
-def uniform(array: Any) -> Any:
-    """An array of one number only as that number, seen again and again."""
-    if array.size < 2 or not (array == array.flat[0]).all():
+def uniform(array: Array) -> Array:
+    """An array of one number as a view of that number, which is quicker to read."""
+    if array.size < 2 or not bool((array == array.reshape(-1)[0]).all()):
         return array
-    return np.broadcast_to(array[(0,) * array.ndim].copy(), array.shape)
+    one = array.reshape(-1)[:1].copy().reshape(())
+    return backend_of(array).xp.broadcast_to(one, array.shape)
 
 
 def common(rolled: Rolled) -> int:
