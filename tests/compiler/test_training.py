@@ -206,6 +206,7 @@ def test_what_folds_into_the_table_of_an_embedding():
     compiled(np.array([[0, 1, 2, 1, 0, 2]]))
     assert re.search(r"fold_embedding +2 places", compiled.explain())
     assert re.search(r"fold_bias +2 places", compiled.explain())
+    assert re.search(r"add_scattered +1 places", compiled.explain())
 
 
 LOSSES = {

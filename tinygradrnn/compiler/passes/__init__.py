@@ -50,11 +50,12 @@ class Report(NamedTuple):
 
 def operations(rolled: Rolled) -> int:
     """How many operations are computed, those of a loop once for each step."""
-    total = 0
-    for region in schedule(rolled):
-        steps = 1 if region.steps is None else len(region.steps)
-        total += steps * sum(map(computed, region.values))
-    return total
+    return sum(
+        1 if region.steps is None or value.span is None else value.span.steps
+        for region in schedule(rolled)
+        for value in region.values
+        if computed(value)
+    )
 
 
 def computed(value: Value) -> bool:
