@@ -42,6 +42,7 @@ class Facts:
             id(v): k for k, region in enumerate(regions) for v in (*region.values, *region.ahead)
         }
         self.ends = {id(u.value) for u in rolled.outputs} | {id(u.value) for _, u in rolled.assigns}
+        self.ahead = {id(value) for region in regions for value in region.ahead}
         self.packed = self._packed()
         self.packed_into = {id(target) for target, _ in self.packed.values()}
         self.merged = self._merged()
@@ -110,6 +111,7 @@ class Facts:
                 source, use = term.use.value, term.use
                 one = len(self.readers.get(id(source), ())) == 1 and id(source) not in self.ends
                 own = source.kind in ("op", "sum") and not is_view(source)
+                own &= id(source) not in self.ahead
                 if source.op is not None and source.op.name in ("reshape", "contract"):
                     own = False
                 steps = source.span == value.span and use.shift in (0, None)
@@ -125,6 +127,7 @@ class Facts:
         for term in value.terms:
             source, use = term.use.value, term.use
             own = source.kind in ("op", "sum") and not is_view(source)
+            own &= id(source) not in self.ahead
             if source.op is not None and source.op.name in ("reshape", "contract"):
                 own = False
             free = source.before is None and source.after is None and id(source) not in self.ends
