@@ -75,6 +75,21 @@ def test_gradients(x: np.ndarray[Any, Any]) -> None:
     tg.check_gradients(lambda part, *weights: rnn(part).y[:, -1], part, *rnn.parameters())
 
 
+def test_a_step_that_outlives_an_update_is_multiplied_by_the_new_weight(
+    x: np.ndarray[Any, Any],
+) -> None:
+    """An optimiser changes the array in place."""
+    W = nn.Parameter(np.ones((64, 8)))
+    x_1 = ahead.Sequence(tg.tensor(x)).step(0)
+    before = [x_1 @ W for _ in range(2)]
+    before[0].sum().backward()
+    tg.optim.SGD([W], lr=0.1).step()
+    after = [x_1 @ W for _ in range(2)]
+    for product in after:
+        np.testing.assert_allclose(product.numpy(), x[:, 0] @ W.numpy(), rtol=1e-12)
+    assert abs(after[1].numpy() - before[1].numpy()).max() > 0.01
+
+
 def test_integers_as_inputs_are_multiplied_one_by_one() -> None:
     ids = np.ones((4, 3, 64), np.int64)
     rnn = nn.RNN(nn.ElmanCell(64, 8))

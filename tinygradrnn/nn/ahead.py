@@ -28,7 +28,7 @@ class Sequence:
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
-        self.products: dict[Node, tuple[int, Array, Array]] = {}
+        self.products: dict[Leaf, tuple[int, int, Array]] = {}
         self.ahead = state.capture is None and x.shape[0] * x.shape[-1] >= LARGE
 
     def step(self, t: int) -> Tensor:
@@ -46,15 +46,16 @@ class Sequence:
         if not isinstance(node, Leaf) or matrix.ndim != 2 or matrix.dtype != self.x.dtype:
             return None
         block = t // BLOCK
-        known, read, rows = self.products.get(node, (-1, None, matrix))
-        if read is not matrix:  # the first time, or after it was replaced
-            self.products[node] = (-1, matrix, matrix)
+        known, changed, rows = self.products.get(node, (-1, -1, None))
+        if changed != node.changed:  # the first time, or the first since it was updated
+            self.products[node] = (-1, node.changed, None)
             return None
         if known != block:
             x = self.x.node.value[:, block * BLOCK : (block + 1) * BLOCK].swapaxes(0, 1)
             rows = x.reshape(-1, x.shape[-1]).dot(matrix).reshape((*x.shape[:2], -1))
-            self.products[node] = (block, matrix, rows)
-        return rows[t - block * BLOCK]
+            self.products[node] = (block, changed, rows)
+        row: Array = rows[t - block * BLOCK]
+        return row
 
 
 class Step(Tensor):
