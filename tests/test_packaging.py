@@ -53,6 +53,7 @@ LAYERS = [
         "nn.layers",
         "nn.cells.base",
         "nn.cells",
+        "nn.ahead",
     ),
     *("nn.rnn", "nn.stacks", "nn"),
     *("clipping", "optim", "analysis", "checkpoint", "drawing", "stepper", "compiler", "testing"),

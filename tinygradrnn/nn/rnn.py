@@ -10,6 +10,7 @@ from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.collector import without_collector
 from tinygradrnn.lengths import Lengths, checked_lengths, chosen, last_of, without_padding
+from tinygradrnn.nn.ahead import Sequence
 from tinygradrnn.nn.cells.base import (
     Cell,
     check_input,
@@ -137,16 +138,17 @@ class RNN(Module):
         name = type(self.cell).__name__
         with without_collector(), cell_scope(name, variant, backwards, equations):
             dropped = self._mask(state)
+            xs = Sequence(x)
             for t in order:
                 with timestep(t + 1):
-                    state, ys[t] = self._step(state, dropped, x, t, valid)
+                    state, ys[t] = self._step(state, dropped, xs, t, valid)
         y = F.stack(ys, axis=1)
         return RNNOutput(y, ys[0] if backwards else last_of(y, valid), state)
 
     def _step(
-        self, state: State, dropped: Tensor | None, x: Tensor, t: int, valid: Lengths | None
+        self, state: State, dropped: Tensor | None, xs: Sequence, t: int, valid: Lengths | None
     ) -> tuple[State, Tensor]:
-        x_t = F.unstacked(x, t, axis=1)
+        x, x_t = xs.x, xs.step(t)
         if x_t.node.order > x.node.order:  # a slice, not what the layer below made
             name_nodes(x_t, DROPPED if x.name == DROPPED else "x")
         entering = state if dropped is None else with_hidden(state, hidden(state) * dropped)

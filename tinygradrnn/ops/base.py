@@ -118,7 +118,8 @@ class Op:
             inputs.append(node)
             values.append(value)
         try:
-            value = self.forward(array_modules[kind], *values, **settings)
+            xp = array_modules[kind]
+            value = self.forward(xp, *values, **settings) if settings else self.forward(xp, *values)
         except Exception:  # to say what is wrong, or a kind met for the first time
             value = self.compute(values, settings, inputs)
         if value.dtype is FLOAT64 and (narrow := without_integers(inputs, settings)):
@@ -126,6 +127,12 @@ class Op:
             value = self.compute([node.value for node in inputs], settings, inputs)
         if type(value) is not kind and isinstance(value, np.generic):
             value = np.asarray(value)  # NumPy's reductions give scalars, CuPy's 0-d arrays
+        return self.applied(inputs, settings, value, needs)
+
+    def applied(
+        self, inputs: Sequence[Node], settings: dict[str, Any], value: Array, needs: bool
+    ) -> Tensor:
+        """The result of an application whose value is known; recorded if an input needs it."""
         if needs and self.blind:
             needs = any(n.requires_grad for k, n in enumerate(inputs) if k not in self.blind)
         place = state.place
