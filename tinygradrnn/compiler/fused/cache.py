@@ -19,37 +19,22 @@ def installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-@cache
-def load(text: str) -> int:
-    """Where the kernel of a source is in memory, compiled here or before by another process."""
-    return int(module(text).run.address)
+class Source(NamedTuple):
+    """A function of a module that is compiled."""
+
+    text: str
+    name: str = "run"
 
 
-class Products(NamedTuple):
-    """Where the functions of ``native/tiles`` are in memory."""
-
-    pack: int
-    multiply: int
-    gemm: int
-
-
-@cache
-def products(dtype: str) -> Products:
-    """Those for a dtype."""
-    found = module(written("native/tiles.py", dtype))
-    return Products(found.pack.address, found.multiply.address, found.gemm.address)
-
-
-@cache
-def rows(dtype: str) -> int:
-    """Where the function of ``native/rows`` for a dtype is in memory."""
-    return int(module(written("native/rows.py", dtype)).rows.address)
+def located(source: Source) -> int:
+    """Where a function is in memory, compiled here or before by another process."""
+    return int(getattr(module(source.text), source.name).address)
 
 
 @cache
 def module(text: str) -> Any:
     """A module of this text, from the folder of kernels."""
-    name = f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
+    name = name_of(text)
     path = folder() / f"{name}.py"
     if not holds(path, text):
         place(path, text)
@@ -61,6 +46,16 @@ def module(text: str) -> Any:
     return found
 
 
+def name_of(text: str) -> str:
+    """The name of the module of a text."""
+    return f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
+
+
+def on_disk(text: str) -> bool:
+    """Whether a text has been compiled, by this version of Python."""
+    return any((folder() / "__pycache__").glob(f"{name_of(text)}.*.nbi"))
+
+
 @cache
 def stamp() -> str:
     """What else a compiled kernel depends on; Numba itself tells processors apart."""
@@ -70,6 +65,7 @@ def stamp() -> str:
     return " ".join([numba.__version__, str(sys.version_info[:2]), *texts])
 
 
+@cache
 def written(name: str, dtype: str = "float32") -> str:
     """The text of a file, about another dtype."""
     text = (FUSED / name).read_text(encoding="utf-8")

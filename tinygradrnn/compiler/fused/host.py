@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.fused.cache import load, products
-from tinygradrnn.compiler.fused.cache import rows as rows_of
+from tinygradrnn.compiler.fused.cache import Source, located, written
 from tinygradrnn.compiler.fused.joining import Joiner, operands_of
 from tinygradrnn.compiler.fused.nests import SIZES, Nest, in_rows, nests_of
 from tinygradrnn.compiler.fused.reading import NUMBERED, Call, Operation, Reader
@@ -17,11 +16,13 @@ from tinygradrnn.compiler.fused.sizes import BLOCK, PANEL, TILE, packed, room
 from tinygradrnn.compiler.fused.source import Kernel, Packed, write, write_loop
 from tinygradrnn.compiler.fused.team import call
 from tinygradrnn.compiler.fused.turns import Turns, fixed, independent, turns_of
+from tinygradrnn.compiler.fused.workers import compile_missing
 from tinygradrnn.compiler.memory import address
 
 LONGEST = 32  # calls in a kernel: what is not rolled can be of hundreds, and compile for a minute
 ENOUGH = 100_000  # elements to compute that are worth a kernel for one call, and several threads
 ALIGN = 64  # bytes
+UNKNOWN: Call = (int, ())  # a call in the place of one that is planned
 
 
 class HostJoiner(Joiner):
@@ -37,6 +38,8 @@ class HostJoiner(Joiner):
     def __init__(self, given: Sequence[Call], threads: int) -> None:
         self.threads = threads
         self.shared: list[tuple[Any, int, int]] = []  # tables, where, and the room that they need
+        self.planned: list[tuple[int, Source, Any, int, int]] = []  # calls, by their numbers
+        self.multiply: dict[str, Any] = {}  # of each dtype where the function is, once it is known
         super().__init__(given, Reader())
 
     def suits(self, operations: Sequence[Operation]) -> bool:
@@ -49,12 +52,13 @@ class HostJoiner(Joiner):
 
     def emit(self, kernel: Kernel, table: Any, replaced: int) -> None:
         self.starts += [len(self.calls)] * replaced
-        self.call(load(kernel.text), table, kernel.phases, kernel.work, kernel.parts)
+        self.call(Source(kernel.text), table, kernel.phases, kernel.work, kernel.parts)
 
-    def call(self, function: int, table: Any, phases: int, work: int, parts: int) -> None:
-        """A call of a compiled function."""
+    def call(self, source: Source, table: Any, phases: int, work: int, parts: int) -> None:
+        """A call of a function that will be compiled when all are known."""
         parts = min(self.threads, parts) if work >= ENOUGH else 1
-        self.calls.append(call(function, address(table), phases, parts))
+        self.planned.append((len(self.calls), source, table, phases, parts))
+        self.calls.append(UNKNOWN)
         self.keep[id(table)] = table
 
     def join(self, loops: Sequence[Sequence[int]]) -> None:
@@ -63,12 +67,24 @@ class HostJoiner(Joiner):
         shared = self.memory(most)
         for table, at, _ in self.shared:
             table[at] = shared
+        texts = [source.text for _, source, *_ in self.planned]
+        compile_missing([written("native/board.py"), *texts], self.threads)
+        for dtype, cell in self.multiply.items():
+            cell[0] = located(tiles(dtype, "multiply"))
+        for number, source, table, phases, parts in self.planned:
+            self.calls[number] = call(located(source), address(table), phases, parts)
 
     def memory(self, size: int) -> int:
         """Memory of kernels: where it begins."""
         memory = np.empty(size + ALIGN, np.uint8)
         self.keep[id(memory)] = memory
         return address(memory) + -address(memory) % ALIGN
+
+    def multiplying(self, dtype: str) -> int:
+        """Where it is written where the function that multiplies is."""
+        cell = self.multiply.setdefault(dtype, np.zeros(1, np.int64))
+        self.keep[id(cell)] = cell
+        return address(cell)
 
     # ---------------------------------------------------------------- ready-made functions
 
@@ -104,7 +120,8 @@ class HostJoiner(Joiner):
         numbers = (where[matrix], rows[matrix], where[other], rows[other], adds)
         table = np.array((ids, shape.rows, shape.columns, *numbers), np.int64)
         parts = shape.columns * SIZES[shape.dtype] // ALIGN if adds else shape.rows
-        self.call(rows_of(shape.dtype), table, 1, shape.work, max(parts, 1))
+        source = Source(written("native/rows.py", shape.dtype), "rows")
+        self.call(source, table, 1, shape.work, max(parts, 1))
 
     def gemm(self, operation: Operation) -> None:
         """A product by itself."""
@@ -114,13 +131,14 @@ class HostJoiner(Joiner):
         at_x, at_w, at_out = operation.addresses
         most = room(shape.columns, size)
         most += -most % ALIGN
-        functions = products(shape.dtype)
         where = (at_x, x.row, x.step, at_w, w.row, w.step)
         sizes = (shape.rows, shape.inner, shape.columns)
-        table = np.array((*where, *sizes, at_out, out.row, 0, most, functions.multiply), np.int64)
+        table = np.array(
+            (*where, *sizes, at_out, out.row, 0, most, self.multiplying(shape.dtype)), np.int64
+        )
         self.shared.append((table, 11, self.threads * most))
         parts = shape.rows // BLOCK if shape.rows > shape.columns else shape.columns * size // PANEL
-        self.call(functions.gemm, table, 1, shape.work, max(parts, 1))
+        self.call(tiles(shape.dtype, "gemm"), table, 1, shape.work, max(parts, 1))
 
     # ---------------------------------------------------------------- loops
 
@@ -161,7 +179,7 @@ class HostJoiner(Joiner):
         for operation, place in made:
             self.pack(operation, place)
         self.starts += [begin] + [len(self.calls)] * (turns[-1] - turns[0] - 1)
-        self.call(load(kernel.text), table, 1, kernel.work, parts)
+        self.call(Source(kernel.text), table, 1, kernel.work, parts)
         for turn in every:
             self.hold(turn)
         return True
@@ -184,7 +202,7 @@ class HostJoiner(Joiner):
         size = packed(shape.inner, shape.columns, SIZES[shape.dtype])
         begin = self.memory(size + ALIGN + self.threads * TILE)
         spare = begin + size + -size % ALIGN
-        return Packed(begin, spare, products(shape.dtype).multiply)
+        return Packed(begin, spare, self.multiplying(shape.dtype))
 
     def pack(self, operation: Operation, to: Packed) -> None:
         """Pack a factor before the loop that multiplies by it."""
@@ -192,9 +210,15 @@ class HostJoiner(Joiner):
         _, w, _ = shape.layouts
         table = np.array([at, w.row, w.step, shape.inner, shape.columns, to.factor], np.int64)
         parts = shape.columns * SIZES[shape.dtype] // PANEL
-        self.call(products(shape.dtype).pack, table, 1, shape.inner * shape.columns, max(parts, 1))
+        work = shape.inner * shape.columns
+        self.call(tiles(shape.dtype, "pack"), table, 1, work, max(parts, 1))
 
 
 def ready_made(operation: Operation | None) -> bool:
     """Whether a function that need not be written does an operation."""
     return operation is not None and operation.shape.name in ("product", *NUMBERED)
+
+
+def tiles(dtype: str, name: str) -> Source:
+    """A function that has to do with products."""
+    return Source(written("native/tiles.py", dtype), name)

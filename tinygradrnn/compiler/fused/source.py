@@ -14,7 +14,12 @@ from typing import NamedTuple
 from tinygradrnn.compiler.fused.expressions import EXPRESSIONS
 from tinygradrnn.compiler.fused.nests import CHUNK, SIZES, Line, Nest, Spot, elementwise
 from tinygradrnn.compiler.fused.reading import Shape
+from tinygradrnn.compiler.fused.sizes import BLOCK
 
+# which rows are those of a part: any; or whole blocks, which products take at a time
+ROWS = "{0} * part // parts, {0} * (part + 1) // parts"
+FIRST = f"min({{0}}, ({{0}} + {BLOCK - 1}) // {BLOCK} * PART // parts * {BLOCK})"
+BLOCKS = f"{FIRST.replace('PART', 'part')}, {FIRST.replace('PART', '(part + 1)')}"
 HEAD = '''"""A kernel that tinygradrnn made; it is made again when it is missing."""
 
 from tinygradrnn.compiler.fused.native.runtime import *
@@ -46,7 +51,10 @@ class Kernel(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """For a product in a loop: where its packed factor is, room for tiles, and what multiplies."""
+    """For a product in a loop: where its packed factor is, and room for tiles.
+
+    ``multiply``: where it is written where the function that multiplies is.
+    """
 
     factor: int
     spare: int
@@ -58,7 +66,7 @@ def write(nests: Sequence[Nest]) -> Kernel:
     made = Writer()
     for k, nest in enumerate(nests):
         made.line(0, f"if phase == {k}:")
-        made.nest(nest, "{0} * part // parts, {0} * (part + 1) // parts")
+        made.nest(nest, ROWS)
     text = HEAD + "\n".join(made.text) + "\n"
     parts = max(nest.total // CHUNK + 1 if nest.flat else nest.rows for nest in nests)
     return Kernel(text, made.table, made.spots, len(nests), work(nests), parts)
@@ -72,7 +80,7 @@ def write_loop(nests: Sequence[Nest], turns: int, packed: Callable[[int], Packed
         if nest.lines[0].shapes[0].name == "product":
             made.product(nest, packed(nest.lines[0].spots[0][0].operation))
         else:
-            made.nest(nest, "first({0}, part, parts), first({0}, part + 1, parts)")
+            made.nest(nest, BLOCKS)
     text = HEAD + "\n".join(made.before) + f"\n    for t in range({count}):\n"
     text += "\n".join(made.text) + "\n"
     return Kernel(text, made.table, made.spots, 1, turns * work(nests))
@@ -185,13 +193,11 @@ class Writer:
         (shape,), ((x, _, out),) = nest.lines[0].shapes, nest.lines[0].spots
         low, high = f"low{len(self.before)}", f"high{len(self.before)}"
         rows = self.number(nest.rows)
-        self.before.append(
-            f"    {low}, {high} = first({rows}, part, parts), first({rows}, part + 1, parts)"
-        )
+        self.before.append(f"    {low}, {high} = {BLOCKS.format(rows)}")
         places = {spot: place for (place, _, _), spots in nest.views.items() for spot in spots}
         row, out_row = self.number(shape.layouts[0].row), self.number(shape.layouts[2].row)
         given = [
-            self.number(packed.multiply),
+            f"int64_at({self.number(packed.multiply)})[0]",
             f"{self.where(places[x].address, [x])} + {low} * {row}",
             "0",
             row,

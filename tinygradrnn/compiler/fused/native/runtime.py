@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import cfunc, float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic
 
-from tinygradrnn.compiler.fused.sizes import BLOCK, TILE
+from tinygradrnn.compiler.fused.sizes import TILE
 
 __all__ = [
     "TILE",
@@ -20,7 +20,6 @@ __all__ = [
     "bool_at",
     "exp32",
     "exp64",
-    "first",
     "float32",
     "float32_at",
     "float64",
@@ -97,12 +96,6 @@ def widely(context):
         return context.get_dummy_value()
 
     return types.void(), generate
-
-
-@element
-def first(rows, part, parts):
-    """The first row of a part; parts are whole blocks of rows, which products take at a time."""
-    return min(rows, -(-rows // BLOCK) * part // parts * BLOCK)
 
 
 @intrinsic

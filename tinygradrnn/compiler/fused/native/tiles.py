@@ -132,57 +132,42 @@ narrow, middle, full = tile(1), tile(2), tile(3)
 # ----------------------------------------------------------------------------------------- packing
 
 
-def move(count):
-    """A function that copies that many elements, by whole vectors."""
-    vector = ir.VectorType(NUMBER, count)
+@intrinsic
+def move(context, source, target):
+    """Copy as many elements as a tile has rows, as one vector."""
 
-    @intrinsic
-    def copy(context, source, target):
-        def generate(context, builder, signature, arguments):
-            source, target = (builder.inttoptr(a, vector.as_pointer()) for a in arguments)
-            builder.store(builder.load(source, align=SIZE), target, align=SIZE)
-            return context.get_dummy_value()
+    def generate(context, builder, signature, arguments):
+        kind = ir.VectorType(NUMBER, ROWS).as_pointer()
+        source, target = (builder.inttoptr(a, kind) for a in arguments)
+        builder.store(builder.load(source, align=SIZE), target, align=SIZE)
+        return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64), generate
-
-    return copy
+    return types.void(types.int64, types.int64), generate
 
 
-move_rows, move_panel = move(ROWS), move(WIDE)
+@njit(f"void({', '.join(['int64'] * 10)})", **INSIDE)
+def pack_lines(x, line, step, inner, begin, end, high, unit, packed, block):
+    """Columns of a second factor as panels, or rows of a first one in blocks as high as a tile.
 
-
-@njit(f"void({', '.join(['int64'] * 7)})", **INSIDE)
-def pack_panels(w, row, step, inner, begin, end, packed):
-    """Columns of a second factor as panels; in the last vector, what is not there is 0."""
-    for first in range(begin, end, WIDE):
-        count = min(WIDE, end - first)
-        width = -(-count // LANES) * LANES
+    That many lines side by side, an element of each, then the next of each; the last panel or
+    block, of fewer lines, is filled up with 0 to a multiple of ``unit``.
+    """
+    for first in range(begin, end, high):
+        count = min(high, end - first)
+        width = -(-count // unit) * unit
         for k in range(inner):
-            source = w + k * row + first * step
-            target = packed + ((first - begin) * inner + k * width) * SIZE
-            if count == WIDE and step == SIZE:
-                move_panel(source, target)
-                continue
+            source = x + first * line + k * step
+            target = packed + (first - begin) // high * block + k * width * SIZE
+            done = 0
+            if line == SIZE:
+                while done + ROWS <= count:
+                    move(source + done * SIZE, target + done * SIZE)
+                    done += ROWS
             out = numbers_at(target)
-            for j in range(count):
-                out[j] = numbers_at(source + j * step)[0]
+            for j in range(done, count):
+                out[j] = numbers_at(source + j * line)[0]
             for j in range(count, width):
                 out[j] = 0
-
-
-@njit(f"void({', '.join(['int64'] * 7)})", **INSIDE)
-def pack_rows(x, row, step, rows, inner, packed, block):
-    """Rows of a first factor in blocks as high as a tile, each column of a block in one piece."""
-    for k in range(inner):
-        for i in range(0, rows, ROWS):
-            source = x + i * row + k * step
-            target = packed + i // ROWS * block + k * ROWS * SIZE
-            if row == SIZE and i + ROWS <= rows:
-                move_rows(source, target)
-                continue
-            out = numbers_at(target)
-            for r in range(min(ROWS, rows - i)):
-                out[r] = numbers_at(source + r * row)[0]
 
 
 # ---------------------------------------------------------------------------------- what is called
@@ -226,7 +211,9 @@ def pack(table, phase, part, parts):
     a = int64_at(table)
     panels = -(-a[4] // WIDE)
     begin, end = panels * part // parts * WIDE, min(a[4], panels * (part + 1) // parts * WIDE)
-    pack_panels(a[0], a[1], a[2], a[3], begin, end, a[5] + begin * a[3] * SIZE)
+    panel = WIDE * a[3] * SIZE
+    packed = a[5] + begin * a[3] * SIZE
+    pack_lines(a[0], a[2], a[1], a[3], begin, end, WIDE, LANES, packed, panel)
 
 
 @cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
@@ -234,7 +221,8 @@ def gemm(table, phase, part, parts):
     """A product: some rows or some columns of it; what a part has packed, no other part reads.
 
     The table: where each factor is, and its steps; rows, inner index, columns; where the result
-    is, and from row to row; room to pack in, and how much for a part; ``multiply``.
+    is, and from row to row; room to pack in, and how much for a part; where it is written
+    where ``multiply`` is.
     """
     a = int64_at(table)
     x, row, step, w, w_row, w_step = a[0], a[1], a[2], a[3], a[4], a[5]
@@ -247,23 +235,25 @@ def gemm(table, phase, part, parts):
         panels = -(-columns // WIDE)
         begin = panels * part // parts * WIDE
         end = min(columns, panels * (part + 1) // parts * WIDE)
+    multiplying = int64_at(a[13])[0]
     spare, rearranged = room, room + TILE
     packed = rearranged + (CHUNK * INNER + CHUNK * LANES) * SIZE
     for k in range(0, inner, INNER):
         depth = min(INNER, inner - k)
-        pack_panels(w + k * w_row, w_row, w_step, depth, begin, end, packed)
+        panel = WIDE * depth * SIZE
+        pack_lines(w + k * w_row, w_step, w_row, depth, begin, end, WIDE, LANES, packed, panel)
         block = (ROWS * depth + LANES) * SIZE  # not a power of 2: else all blocks share cache lines
         for i in range(low, high, CHUNK):
             there, target = min(CHUNK, high - i), out + i * out_row + begin * SIZE
             source = x + i * row + k * step
             if step == SIZE:
                 call(
-                    a[13], source, 0, row, step, there, packed, depth, end - begin,
+                    multiplying, source, 0, row, step, there, packed, depth, end - begin,
                     target, out_row, k, spare,
                 )  # fmt: skip
             else:
-                pack_rows(source, row, step, there, depth, rearranged, block)
+                pack_lines(source, row, step, depth, 0, there, ROWS, ROWS, rearranged, block)
                 call(
-                    a[13], rearranged, block, SIZE, ROWS * SIZE, there, packed, depth, end - begin,
-                    target, out_row, k, spare,
+                    multiplying, rearranged, block, SIZE, ROWS * SIZE, there, packed, depth,
+                    end - begin, target, out_row, k, spare,
                 )  # fmt: skip
