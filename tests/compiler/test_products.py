@@ -285,24 +285,25 @@ def test_what_is_missing_is_compiled_by_several_processes(
     python: str, numba: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYGRADRNN_CACHE", str(tmp_path))
+    first, starts = (10, True) if python == sys.executable else (20, False)
     monkeypatch.setattr(workers.sys, "executable", python)
     monkeypatch.setattr(workers, "START", 0)
     cache.folder.cache_clear()
     try:
-        texts = sources(10 if python == sys.executable else 20)
+        texts = sources(first)
         here: list[str] = []
         monkeypatch.setattr(workers, "module", lambda text: here.append(text) or cache.module(text))
         workers.compile_missing(texts, 2)
         assert 0 < len(here) < 4  # the others by another process, or not yet
         there = [cache.on_disk(text) for text in texts]
-        assert there.count(True) == (4 if python == sys.executable else len(here))
+        assert there.count(True) == (4 if starts else len(here))
         out = np.zeros(1, np.int64)
         for k, text in enumerate(texts):
             function, arguments = team.call(
                 cache.located(cache.Source(text)), out.ctypes.data, 1, 1
             )
             function(*arguments)
-            assert out[0] == k + (10 if python == sys.executable else 20)
+            assert out[0] == k + first
     finally:
         cache.folder.cache_clear()
 

@@ -188,11 +188,11 @@ def test_formulas_say_what_is_computed(case):
 
 
 def operations() -> dict[str, Op]:
-    """All that the package defines, by module and name."""
+    """All that the package defines, but for what plans only are made of; by module and name."""
     return {
         f"{module}.{name}": value
         for module, loaded in list(sys.modules.items())
-        if module.startswith("tinygradrnn.")
+        if module.startswith("tinygradrnn.") and not module.startswith("tinygradrnn.compiler.")
         for name, value in vars(loaded).items()
         if isinstance(value, Op)
     }
