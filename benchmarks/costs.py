@@ -66,7 +66,7 @@ class CompileTime:
                 for peer in [p for p in self.peers if p in settings.peers]:
                     with tempfile.TemporaryDirectory() as cache:
                         try:
-                            answer = fresh(peer, settings, work, 0, NUMBA_CACHE_DIR=cache)
+                            answer = fresh(peer, settings, work, 0, TINYGRADRNN_CACHE=cache)
                         except PeerError as error:
                             self.failed[peer] = str(error)
                             continue

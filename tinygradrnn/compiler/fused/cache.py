@@ -52,8 +52,11 @@ def name_of(text: str) -> str:
 
 
 def on_disk(text: str) -> bool:
-    """Whether a text has been compiled, by this version of Python."""
-    return any((folder() / "__pycache__").glob(f"{name_of(text)}.*.nbi"))
+    """Whether a text has been compiled."""
+    from numba import config
+
+    root = Path(config.CACHE_DIR) if config.CACHE_DIR else folder()  # type: ignore[attr-defined]
+    return any(root.glob(f"*/{name_of(text)}.*.nbi"))
 
 
 @cache
