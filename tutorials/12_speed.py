@@ -246,9 +246,10 @@ show(figure, "lengths", "Both axes are logarithmic: parallel lines are a constan
 # ## Beside others
 #
 # With Numba (`pip install "tinygradrnn[fast]"`) a whole loop over time becomes one piece of machine
-# code, of which each processor core does its share of the sequences. And PyTorch? The same network on its own LSTM layer, with the same weights, must
-# give the same loss before its time means anything. (Only the first one: PyTorch adds two biases
-# where one would do, so that its bias learns twice as fast.)
+# code, of which each processor core does its share of the sequences. And PyTorch? The same network
+# on its own LSTM layer, with the same weights, must give the same loss before its time means
+# anything. (Only the first one: PyTorch adds two biases where one would do, so that its bias learns
+# twice as fast.)
 
 
 # %%
