@@ -55,7 +55,7 @@ def on_disk(text: str) -> bool:
     """Whether a text has been compiled."""
     from numba import config
 
-    root = Path(config.CACHE_DIR) if config.CACHE_DIR else folder()  # type: ignore[attr-defined]
+    root = Path(vars(config)["CACHE_DIR"] or folder())
     return any(root.glob(f"*/{name_of(text)}.*.nbi"))
 
 

@@ -27,7 +27,7 @@ def cores() -> int:
     """How many threads are to work at once: ``NUMBA_NUM_THREADS``, else what there is."""
     from numba import config
 
-    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    return int(vars(config)["NUMBA_NUM_THREADS"])
 
 
 class Helper(Thread):
