@@ -176,6 +176,7 @@ def test_a_product_of_what_is_put_together_is_split():
     assert re.search(r"fold_embedding +2 places", compiled.explain())
 
 
+@pytest.mark.numpy_only("blocks are for the caches that NumPy's plans work in")
 @pytest.mark.parametrize("bytes_", [1, 700, 10**6])
 @pytest.mark.parametrize("name", ["lstm peephole", "gru", "clockwork"])
 def test_factors_of_the_backward_loop_are_computed_for_some_steps_at_a_time(
