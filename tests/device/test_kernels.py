@@ -17,7 +17,7 @@ import tinygradrnn as tg
 from tinygradrnn import nn
 from tinygradrnn.compiler.fused import joined
 from tinygradrnn.compiler.fused.cuda import NAME, DeviceReader
-from tinygradrnn.compiler.fused.threads import MOST, groups_of
+from tinygradrnn.compiler.fused.grids import MOST, groups_of
 from tinygradrnn.testing.arrays import GuardArray
 
 BACKEND = DoubleBackend()

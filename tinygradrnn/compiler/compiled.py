@@ -222,12 +222,7 @@ class Compiled:
 class Entry:
     """The plan for one kind of input, and the conditions under which it is right."""
 
-    def __init__(
-        self,
-        program: Program,
-        template: Any,
-        how: Compiled,
-    ) -> None:
+    def __init__(self, program: Program, template: Any, how: Compiled) -> None:
         self.program, self.template = program, template
         arguments = {leaf: k for k, leaf in enumerate(program.arguments)}
         outside = [

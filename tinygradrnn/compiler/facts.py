@@ -19,6 +19,8 @@ class Facts:
         None for one that reads it as what stands before or after its own steps.
     ends : set of id
         What the program returns or assigns.
+    ahead : set of id
+        Values that are computed ahead of a loop, for some of its steps at a time.
     packed : dict of id to (Value, index)
         Values that are only a part of a sum of parts: computed right where they belong.
     merged : set of id
@@ -110,10 +112,7 @@ class Facts:
             for term in value.terms:
                 source, use = term.use.value, term.use
                 one = len(self.readers.get(id(source), ())) == 1 and id(source) not in self.ends
-                own = source.kind in ("op", "sum") and not is_view(source)
-                own &= id(source) not in self.ahead
-                if source.op is not None and source.op.name in ("reshape", "contract"):
-                    own = False
+                own = self._has_room(source)
                 steps = source.span == value.span and use.shift in (0, None)
                 if term.axis is not None:
                     steps = False
@@ -122,14 +121,17 @@ class Facts:
                     found[id(source)] = (value, term.where)
         return found
 
+    def _has_room(self, value: Value) -> bool:
+        """Whether a value is computed into an array that could be a part of another one."""
+        name = value.op.name if value.op is not None else ""
+        computed = value.kind in ("op", "sum") and name not in ("reshape", "contract")
+        return computed and not is_view(value) and id(value) not in self.ahead
+
     def _pack_steps(self, value: Value, found: dict[int, tuple[Value, Any]]) -> None:
         """Values that are some steps of another one: computed right among these."""
         for term in value.terms:
             source, use = term.use.value, term.use
-            own = source.kind in ("op", "sum") and not is_view(source)
-            own &= id(source) not in self.ahead
-            if source.op is not None and source.op.name in ("reshape", "contract"):
-                own = False
+            own = self._has_room(source)
             free = source.before is None and source.after is None and id(source) not in self.ends
             steps = source.span == term.only and use.shift == 0
             if own and free and steps and id(source) not in found and source.dtype == value.dtype:

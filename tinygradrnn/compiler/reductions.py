@@ -39,7 +39,8 @@ def reduce(
     if xp is not np:
         low.emit(partial(getattr(xp, name), axis=axes, keepdims=keepdims, out=out), x)
         return
-    if not (REDUCE[name] == "add" and row_sums(low, x, axes, out)):
+    # kernels have sums of rows themselves; a call of BLAS among them would part them
+    if not (low.plain and REDUCE[name] == "add" and row_sums(low, x, axes, out)):
         low.emit(getattr(np, REDUCE[name]).reduce, x, axes, None, out, keepdims)
     if name == "mean":
         low.emit(np.multiply, out, low.constant(out.size / x.size, out.dtype), out)
@@ -82,13 +83,10 @@ def sum_to(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bo
 def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """The shift by the maximum, then by log Σ e^x, in place."""
     x, xp = inputs[0], low.xp
-    axis = value.settings["axis"]
-    if axis not in (-1, len(value.shape) - 1):
+    edge = less_maximum(low, value, x, out)
+    if edge is None:
         return False
-    edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
     spread = low.temporary(x.shape, x.dtype, x)
-    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.subtract, x, edge, out)
     low.emit(xp.exp, out, spread)
     reduce(low, "sum", spread, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.log, edge, edge)
@@ -99,13 +97,20 @@ def log_softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batc
 def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: bool) -> bool:
     """e^(x − max) / Σ e^(x − max), in place."""
     x, xp = inputs[0], low.xp
-    axis = value.settings["axis"]
-    if axis not in (-1, len(value.shape) - 1):
+    edge = less_maximum(low, value, x, out)
+    if edge is None:
         return False
-    edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
-    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
-    low.emit(xp.subtract, x, edge, out)
     low.emit(xp.exp, out, out)
     reduce(low, "sum", out, (x.ndim - 1,), edge, keepdims=True)
     low.emit(xp.divide, out, edge, out)
     return True
+
+
+def less_maximum(low: Lowering, value: Value, x: Array, out: Array) -> Array | None:
+    """The shift by the maximum of the last axis, and room for a number of each row; None for another axis."""
+    if value.settings["axis"] not in (-1, len(value.shape) - 1):
+        return None
+    edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
+    reduce(low, "max", x, (x.ndim - 1,), edge, keepdims=True)
+    low.emit(low.xp.subtract, x, edge, out)
+    return edge

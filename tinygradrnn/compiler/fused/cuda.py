@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.compiler.fused.expressions import EXPRESSIONS
+from tinygradrnn.compiler.fused.grids import MOST, Access, Group, groups_of, parts
 from tinygradrnn.compiler.fused.joining import Joiner
 from tinygradrnn.compiler.fused.nests import Spot
 from tinygradrnn.compiler.fused.reading import Call, Operation, Reader, Shape, copied
 from tinygradrnn.compiler.fused.source import Kernel
-from tinygradrnn.compiler.fused.threads import MOST, Access, Group, groups_of, parts
 from tinygradrnn.plugins import Backend
 
 NAME = "tinygradrnn_fused"
