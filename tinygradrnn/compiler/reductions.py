@@ -107,7 +107,7 @@ def softmax(low: Lowering, value: Value, out: Array, inputs: list[Any], batch: b
 
 
 def less_maximum(low: Lowering, value: Value, x: Array, out: Array) -> Array | None:
-    """The shift by the maximum of the last axis, and room for a number of each row; None for another axis."""
+    """Shift by the maximum of the last axis, and find room for it; None for another axis."""
     if value.settings["axis"] not in (-1, len(value.shape) - 1):
         return None
     edge = low.temporary((*x.shape[:-1], 1), x.dtype, x)
