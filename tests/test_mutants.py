@@ -130,11 +130,11 @@ def bias_is_summed_over_the_batch() -> None:
 
 
 def keep_last(self: Any, node: Any, term: Any) -> None:
-    self.totals[node] = ledgers.dense(term, node.shape)
+    self.totals[node] = ledgers.dense(term, node)
 
 
 def keep_first(self: Any, node: Any, term: Any) -> None:
-    self.totals.setdefault(node, ledgers.dense(term, node.shape))
+    self.totals.setdefault(node, ledgers.dense(term, node))
 
 
 def add_in_place(self: Any, node: Any, term: Any) -> None:
@@ -209,7 +209,7 @@ MUTANTS = [
     ),
     Mutant(
         "broadcasting not undone",
-        rewrite(gradients.walk, "term.shape != source.value.shape", "False"),
+        rewrite(LEDGER.add, "term.shape != node.value.shape", "False"),
         bias_is_summed_over_the_batch,
     ),
     Mutant(

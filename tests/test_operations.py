@@ -21,6 +21,7 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.graph import Graph
+from tinygradrnn.together import assembled
 
 IDS = [case.name for case in CASES]
 COVERED_ELSEWHERE = {
@@ -347,4 +348,4 @@ def test_parts_meet_where_they_belong(name: str, rng: np.random.Generator) -> No
         values = rng.standard_normal(wanted[index].shape)
         wanted[index] += values
         parts.append(ops.Part(values, index, ()))
-    np.testing.assert_array_equal(ops.assembled(parts, shape), wanted)
+    np.testing.assert_array_equal(assembled(parts, shape), wanted)

@@ -44,7 +44,7 @@ LAYERS = [
         "functional",
         "trees",
     ),
-    *("ledgers", "gradients", "recomputing", "graph", "checks"),
+    *("together", "ledgers", "gradients", "recomputing", "graph", "checks"),
     *(
         "nn.states",
         "nn.initialisers",

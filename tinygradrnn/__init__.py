@@ -39,13 +39,15 @@ from tinygradrnn.drawing import (
     draw,
 )
 from tinygradrnn.gradients import (
-    StaleGraphError,
     grad,
     hessian_vector_product,
     jacobian,
 )
 from tinygradrnn.graph import (
     Graph,
+)
+from tinygradrnn.ledgers import (
+    StaleGraphError,
 )
 from tinygradrnn.ops import (
     NonFiniteError,

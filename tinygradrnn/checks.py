@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygradrnn.backend import backend_of
-from tinygradrnn.gradients import ancestors, grad, recorded
-from tinygradrnn.ledgers import dense
-from tinygradrnn.ops import NonFiniteError, Op, Part
+from tinygradrnn.gradients import ancestors, grad
+from tinygradrnn.ledgers import recorded
+from tinygradrnn.ops import Carried, NonFiniteError, Op, Part, Product
 from tinygradrnn.ops.base import lines, user_line
 from tinygradrnn.recording import Array, Leaf, Node, Place, Watch, Within
 from tinygradrnn.tensors import Tensor
@@ -82,7 +82,9 @@ class _Check(_KeepLines):
             )
 
     def term(self, node: Node, term: Any) -> None:
-        values = term.values if isinstance(term, Part) else dense(term, term.shape)
+        values = term.values if isinstance(term, Part) else term
+        if isinstance(values, Carried | Product):
+            values = values.computed()
         if wrong := _what_is_wrong(values.data if isinstance(values, Tensor) else values):
             raise NonFiniteError(
                 f"{wrong} in the gradient of {recorded(node)}, asked for at {user_line()}"

@@ -27,17 +27,17 @@ NUMBERS = (int, float, np.number)
 
 def tanh(x: TensorLike) -> Tensor:
     """Tanh x; derivative 1 − tanh² x."""
-    return ops.tanh(as_tensor(x))
+    return ops.tanh.unary(as_tensor(x))
 
 
 def sigmoid(x: TensorLike) -> Tensor:
     """σ(x) = 1 / (1 + e⁻ˣ), without overflow; derivative σ (1 − σ)."""
-    return ops.sigmoid(as_tensor(x))
+    return ops.sigmoid.unary(as_tensor(x))
 
 
 def relu(x: TensorLike) -> Tensor:
     """max(x, 0); derivative 1 for x > 0, else 0."""
-    return ops.relu(as_tensor(x))
+    return ops.relu.unary(as_tensor(x))
 
 
 def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:

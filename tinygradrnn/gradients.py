@@ -19,18 +19,11 @@ from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of
 from tinygradrnn.collector import without_collector
-from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger, beside
-from tinygradrnn.ops import Part, Product
-from tinygradrnn.ops.base import EachRule
-from tinygradrnn.recording import Array, Leaf, Node, at, no_grad, state
+from tinygradrnn.ledgers import ArrayLedger, Ledger, RecordingLedger
+from tinygradrnn.recording import Array, Leaf, Node, no_grad, state
 from tinygradrnn.tensors import Tensor, as_tensor
 
 by_order = attrgetter("order")
-LATER = frozenset((Part, Product))  # terms that the ledger computes
-
-
-class StaleGraphError(RuntimeError):
-    """A parameter was changed in place after the graph that reads it was recorded."""
 
 
 def ancestors(outputs: Iterable[Node], all_nodes: bool = False) -> list[Node]:
@@ -67,73 +60,19 @@ def walk(
     towards : sequence of Node, optional
         Visit only nodes on the way to these.
 
-    Yields
-    ------
-    node, gradient, sent
+    Returns
+    -------
+    iterator of (node, gradient, sent)
         Every node once, after all of its readers, with its complete gradient and the term sent to
         each input: None where none is, a :class:`~tinygradrnn.ops.Part` for a slice, and with
-        arrays a :class:`~tinygradrnn.ops.Product` for the weights of a product.
+        arrays a :class:`~tinygradrnn.ops.Product` for the weights of a product. A ledger of arrays
+        that is made with ``every=False`` shows leaves and ``towards`` only, and no terms.
     """
     nodes = ancestors(seeds)
     reached = None if towards is None else _between(nodes, towards)
     for node, seed in seeds.items():
         ledger.add(node, seed)
-    add, take, records = ledger.add, ledger.take, ledger.records
-    watch = state.place.watch
-    for node in reversed(nodes):
-        gradient = take(node)
-        if gradient is None:
-            continue
-        sent: list[Any] = []
-        inputs = node.inputs
-        if inputs and (reached is None or node in reached):
-            rules = node.operation.rules  # type: ignore[union-attr]  # a node with inputs has one
-            settings, order = node.settings, node.order
-            arguments: list[Any] = [gradient, Tensor(node) if records else node.value]
-            operands = arguments if type(rules) is not EachRule else []
-            for source in inputs:
-                if source.operation is None and source.changed > order:
-                    raise StaleGraphError(stale(node, source))
-                operands.append(operand(source) if records else source.value)
-            if operands is not arguments:  # one list for all: a stack of T steps asks T times
-                arguments.append(operands)
-            try:
-                for position, source in enumerate(inputs):
-                    wanted = source.requires_grad if reached is None else source in reached
-                    if not wanted or (rule := rules[position]) is None:
-                        sent.append(None)
-                        continue
-                    if records:
-                        with at(beside(node, position)):
-                            term = fitted(rule(*arguments, **settings), source)
-                    else:
-                        term = rule(*arguments, **settings) if settings else rule(*arguments)
-                        if type(term) not in LATER and term.shape != source.value.shape:
-                            term = fitted(term, source)
-                    if watch is not None:
-                        watch.term(node, term)
-                    add(source, term)
-                    sent.append(term)
-            except Exception as error:
-                error.add_note(f"in the gradient of {recorded(node)}")
-                raise
-        yield node, gradient, sent
-
-
-def operand(node: Node) -> Any:
-    """What a recorded gradient rule reads for a node: a tensor, or a number as it is."""
-    return Tensor(node) if hasattr(node.value, "shape") else node.value
-
-
-def fitted(term: Any, source: Node) -> Any:
-    """Undo broadcasting: sum a term to the shape of the input it is sent to."""
-    if type(term) is Product:
-        return ops.contract(*term)
-    if type(term) is Part or term.shape == source.shape:
-        return term
-    if isinstance(term, Tensor):
-        return ops.sum_to(term, shape=source.shape)
-    return ops.sum_to.compute([term], {"shape": source.shape})
+    return ledger.walk(nodes, reached, frozenset(towards or ()))
 
 
 def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
@@ -143,21 +82,6 @@ def _between(nodes: Sequence[Node], towards: Sequence[Node]) -> set[Node]:
         if node not in reached and any([source in reached for source in node.inputs]):
             reached.add(node)
     return reached
-
-
-def recorded(node: Node) -> str:
-    """Where a node was recorded, in words."""
-    line = f", recorded at {node.line}" if node.line else ""
-    return f"{node.describe()} ({node.place.describe()}{line})"
-
-
-def stale(node: Node, leaf: Node) -> str:
-    """The message of StaleGraphError."""
-    return (
-        f"{leaf.describe()} was changed after {recorded(node)} read it, so the gradients of this "
-        "graph would be wrong. Compute the loss again after changing a parameter "
-        "(optimizer.step()); cut off a state that was carried over from before by nn.detach(state)"
-    )
 
 
 # -------------------------------------------------------------------- what users call
@@ -197,7 +121,7 @@ def backward(output: Tensor, grad: TensorLike = None) -> None:
         record_backward(output, seed)
         return
     arrived: list[tuple[Leaf, Array]] = []
-    ledger = ArrayLedger()
+    ledger = ArrayLedger(every=False)
     with without_collector():
         for node, gradient, _ in walk({output.node: seed.data}, ledger):
             if isinstance(node, Leaf):
@@ -262,7 +186,7 @@ def grad(
     if create_graph or compiling:
         ledger, start = RecordingLedger(uniform=compiling), seed
     else:
-        ledger, start = ArrayLedger(), seed.data
+        ledger, start = ArrayLedger(every=False), seed.data
     for node, gradient, _ in walk({output.node: start}, ledger, towards=nodes):
         if node in wanted:
             wanted[node] = gradient

@@ -195,7 +195,7 @@ class Graph:
         for node, _, sent in self._walk([leaf]):
             for source, term in zip(node.inputs, sent, strict=False):
                 if source is leaf and term is not None:
-                    part = dense(term, leaf.shape)
+                    part = dense(term, leaf)
                     step = node.timestep
                     sums[step] = sums[step] + part if step in sums else part
         ordered = sorted(sums, key=lambda step: -1 if step is None else step)
@@ -219,7 +219,7 @@ class Graph:
         """
         for node, gradient, sent in self._walk(None):
             terms = [
-                None if term is None else to_host(dense(term, source.shape))
+                None if term is None else to_host(dense(term, source))
                 for source, term in zip(node.inputs, sent, strict=False)
             ]
             yield BackwardEvent(node, to_host(gradient), tuple(terms))

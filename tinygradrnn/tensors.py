@@ -160,40 +160,40 @@ class Tensor(Handle):
     # ---------------------------------------------------------------- operators
 
     def __add__(self, other: TensorLike) -> Tensor:
-        return ops.add(self, other)
+        return ops.add.binary(self, other)
 
     def __radd__(self, other: TensorLike) -> Tensor:
-        return ops.add(other, self)
+        return ops.add.binary(other, self)
 
     def __sub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(self, other)
+        return ops.subtract.binary(self, other)
 
     def __rsub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(other, self)
+        return ops.subtract.binary(other, self)
 
     def __mul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(self, other)
+        return ops.multiply.binary(self, other)
 
     def __rmul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(other, self)
+        return ops.multiply.binary(other, self)
 
     def __truediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(self, other)
+        return ops.divide.binary(self, other)
 
     def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(other, self)
+        return ops.divide.binary(other, self)
 
     def __pow__(self, other: TensorLike) -> Tensor:
-        return ops.power(self, other)
+        return ops.power.binary(self, other)
 
     def __rpow__(self, other: TensorLike) -> Tensor:
-        return ops.power(other, self)
+        return ops.power.binary(other, self)
 
     def __matmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(self, other)
+        return ops.matmul.binary(self, other)
 
     def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(other, self)
+        return ops.matmul.binary(other, self)
 
     def __neg__(self) -> Tensor:
         return ops.negative(self)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NumPyBackend"]
 
+# glibc gives free memory back to the system, and each training step takes it again, page by page.
+# Once it has freed an array of this size (never touched), it keeps what is free up to twice that.
+np.empty(2**25 - 2**14, np.uint8)
+
 
 class NumPyBackend:
     """NumPy arrays in the memory of this machine; the members are described in `Backend`."""

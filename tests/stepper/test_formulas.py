@@ -14,7 +14,6 @@ import tinygradrnn as tg
 from tinygradrnn import functional as F
 from tinygradrnn import nn, ops
 from tinygradrnn.clipping import power_sum
-from tinygradrnn.ledgers import dense
 from tinygradrnn.ops import Op
 from tinygradrnn.ops.arithmetic import share
 from tinygradrnn.ops.base import as_float_op
@@ -146,7 +145,8 @@ def expected(node: Node, position: int, g: Any) -> Any:
         whole = np.zeros_like(like)
         np.add.at(whole, index_of(term.where, term.arrays), term.values)
         return whole
-    term = dense(term, like.shape)
+    if isinstance(term, ops.Carried | ops.Product):
+        term = term.computed()
     extra = term.ndim - like.ndim
     ones = tuple(k + extra for k, n in enumerate(like.shape) if n == 1 != term.shape[k + extra])
     return term.sum((*range(extra), *ones), keepdims=True).reshape(like.shape)

@@ -184,7 +184,7 @@ def gradient_flow(loss: Tensor) -> GradientFlow:
                 continue
             use = (source, node.timestep)
             if term is not None:
-                part = dense(term, source.shape)
+                part = dense(term, source)
                 sums[use] = sums[use] + part if use in sums else part
             awaited[use] -= 1
             if not awaited[use] and use in sums:  # complete: keep the norm, let the array go

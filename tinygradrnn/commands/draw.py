@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw, and print where the picture is."""
     from tinygradrnn.drawing import DrawingError, draw
     from tinygradrnn.drawing.picture import FORMATS
-    from tinygradrnn.gradients import StaleGraphError
+    from tinygradrnn.ledgers import StaleGraphError
 
     path = arguments.output
     if path is not None and path.suffix.lower() not in FORMATS:

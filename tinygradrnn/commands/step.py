@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page, and print where it is."""
     from tinygradrnn.checks import debug
-    from tinygradrnn.gradients import StaleGraphError
+    from tinygradrnn.ledgers import StaleGraphError
     from tinygradrnn.stepper import step_through
     from tinygradrnn.stepper.page import SUFFIXES
 

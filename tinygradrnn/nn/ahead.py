@@ -11,7 +11,7 @@ from __future__ import annotations
 from tinygradrnn import functional as F
 from tinygradrnn import ops
 from tinygradrnn.arrays import TensorLike
-from tinygradrnn.recording import Array, Leaf, Node, state
+from tinygradrnn.recording import NO_SETTINGS, Array, Leaf, Node, state
 from tinygradrnn.tensors import Tensor
 
 BLOCK = 32  # steps; values of all steps would long have left the caches when they are read
@@ -72,4 +72,4 @@ class Step(Tensor):
         if value is None:
             return super().__matmul__(other)
         needs = self.requires_grad or other.requires_grad
-        return ops.matmul.applied([self.node, other.node], {}, value, needs)
+        return ops.matmul.applied((self.node, other.node), NO_SETTINGS, value, needs)

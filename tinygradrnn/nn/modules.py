@@ -144,19 +144,19 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters by path (``"rnn.cell.W_x"``), each once, in the order of assignment."""
-        seen: set[int] = set()
-        waiting: list[tuple[str, Parameter | Module]] = [("", self)]
-        while waiting:
-            path, part = waiting.pop()
-            if id(part) in seen:
-                continue
-            seen.add(id(part))
-            if isinstance(part, Parameter):
-                yield path, part
-            else:
-                prefix = f"{path}." if path else ""
-                inside = [(prefix + name, below) for name, below in part._parts()]
-                waiting.extend(reversed(inside))
+        seen = {id(self)}
+
+        def below(prefix: str, module: Module) -> Iterator[tuple[str, Parameter]]:
+            for name, part in module._parts():
+                if id(part) in seen:
+                    continue
+                seen.add(id(part))
+                if isinstance(part, Parameter):
+                    yield prefix + name, part
+                else:
+                    yield from below(f"{prefix}{name}.", part)
+
+        return below("", self)
 
     def parameters(self) -> list[Parameter]:
         """The parameters, each once."""

@@ -30,13 +30,14 @@ def named_tensors(state: State, prefix: str = "s") -> Iterator[tuple[str, Tensor
 
 def name_nodes(state: State, name: str = "s") -> None:
     """Give the tensors of a state their names, unless they have one."""
-    if isinstance(state, Tensor):
+    if not isinstance(state, tuple):
         node = state.node
         if node.name is None:
             node.name = name
         return
-    for part_name, tensor in named_tensors(state, name):
-        name_nodes(tensor, part_name)
+    names = getattr(state, "_fields", None) or [f"{name}{k + 1}" for k in range(len(state))]
+    for part_name, part in zip(names, state, strict=True):
+        name_nodes(part, part_name)
 
 
 def detach(state: State) -> State:

@@ -41,7 +41,6 @@ from tinygradrnn.ops.indexing import (
     Part,
     accumulate,
     add_part,
-    assembled,
     check_indices,
     check_within,
     collect,
@@ -52,9 +51,9 @@ from tinygradrnn.ops.indexing import (
     take,
 )
 from tinygradrnn.ops.linear import (
+    Carried,
     Product,
     contract,
-    joined,
     matmul,
 )
 from tinygradrnn.ops.reductions import (
@@ -78,6 +77,7 @@ from tinygradrnn.ops.shaping import (
 )
 
 __all__ = [
+    "Carried",
     "Hole",
     "NonFiniteError",
     "Op",
@@ -87,7 +87,6 @@ __all__ = [
     "accumulate",
     "add",
     "add_part",
-    "assembled",
     "broadcast_to",
     "cast",
     "check_indices",
@@ -104,7 +103,6 @@ __all__ = [
     "getitem",
     "greater",
     "greater_equal",
-    "joined",
     "leaky_relu",
     "less",
     "less_equal",

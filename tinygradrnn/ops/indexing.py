@@ -56,44 +56,6 @@ def add_part(target: Array, values: Array, index: Index, arrays: Sequence[Array]
         target[index] += values
 
 
-def assembled(parts: Sequence[Part], shape: tuple[int, ...]) -> Array:
-    """The sum of parts that are arrays, each filled up with zeros to a shape."""
-    values = parts[0].values
-    xp = backend_of(values).xp
-    if side_by_side(parts, shape):
-        total = xp.empty(shape, values.dtype)
-        for part in parts:
-            total[part.where] = part.values
-        return total
-    total = xp.zeros(shape, values.dtype)
-    for part in parts:
-        add_part(total, *part)
-    return total
-
-
-def side_by_side(parts: Sequence[Part], shape: tuple[int, ...]) -> bool:
-    """Whether the parts lie along one axis and fill it from end to end: gates, or time steps."""
-    ahead = parts[0].where[:-1]
-    last = ahead == (Ellipsis,)
-    if not (last or ahead == (slice(None),) * len(ahead)) or len(ahead) >= len(shape) + last:
-        return False
-    size = shape[-1 if last else len(ahead)]
-    ranges = []
-    for _, where, arrays in parts:
-        if arrays or not where or where[:-1] != ahead:
-            return False
-        entry = where[-1]
-        if type(entry) is int:
-            ranges.append((entry % size, entry % size + 1))
-        elif type(entry) is slice and entry.step is None:
-            ranges.append(entry.indices(size)[:2])
-        else:
-            return False
-    ranges.sort()
-    ends = [0, *[stop for _, stop in ranges]]
-    return [*[start for start, _ in ranges], size] == ends
-
-
 take = Op(
     "getitem",
     lambda xp, x, *arrays, index: x[filled(index, arrays)],
@@ -201,7 +163,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     if all_basic(map(type, parts)):
         if x.node.operation is stack:
             return from_stack(x, parts)
-        taken = take(x, index=parts)
+        taken = taken_at(x, parts)
         return Tensor(ranged(x.node, taken.node)) if type(x.node) is Integers else taken
     filled_in: list[Any] = []
     arrays: list[Array] = []
@@ -232,6 +194,18 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     return take(x, *arrays, index=tuple(filled_in))
 
 
+def taken_at(x: Tensor, index: Index) -> Tensor:
+    """``x[index]`` with slices and single integers only, which is quicker than a call of take."""
+    node = x.node
+    try:
+        value = node.value[index]
+    except IndexError:
+        return take(x, index=index)  # to say what is wrong
+    if type(value) is not type(node.value):  # NumPy gives a scalar for one element
+        return take(x, index=index)
+    return take.applied((node,), {"index": index}, value, node.requires_grad)
+
+
 def from_stack(x: Tensor, index: Index) -> Tensor:
     """``x[index]`` of a stack: where it picks one of the tensors that were stacked, that tensor.
 
@@ -243,7 +217,7 @@ def from_stack(x: Tensor, index: Index) -> Tensor:
     whole = slice(None)
     picks = len(index) > axis and isinstance(index[axis], int)
     if not picks or any(part != whole for part in index[:axis]):
-        return take(x, index=index)
+        return taken_at(x, index)
     position = index[axis]
     if not -len(node.inputs) <= position < len(node.inputs):
         return take(x, index=index)  # to raise what any tensor raises

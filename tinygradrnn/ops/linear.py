@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from tinygradrnn.backend import backend_of
 from tinygradrnn.ops.base import Op
 from tinygradrnn.tensors import Tensor
 
@@ -27,21 +25,29 @@ class Product(NamedTuple):
     def shape(self) -> Shape:
         return (self.x.shape[-1], self.g.shape[-1])
 
-
-def joined(products: Sequence[Product]) -> Any:
-    """The sum of products of arrays."""
-    if len(products) == 1:
-        return contract(*products[0])
-    xp = backend_of(products[0].g).xp
-    return contract(
-        xp.concatenate([rows(x) for x, _ in products]),
-        xp.concatenate([rows(g) for _, g in products]),
-    )
+    def computed(self) -> Any:
+        return contract(*self)
 
 
-def rows(x: Any) -> Any:
-    """All rows of all batches."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+class Carried(NamedTuple):
+    """A gradient g yᵀ that is still to be computed.
+
+    The inputs of all time steps are known before the loop, so their gradients wait for each other:
+    they are computed as the rows of one product.
+    """
+
+    g: Any
+    y: Any
+
+    @property
+    def shape(self) -> Shape:
+        return (self.g.shape[0], self.y.shape[0])
+
+    def computed(self) -> Any:
+        g, y = self
+        if 8 <= len(g) <= len(y) // 4:
+            return y.dot(g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
+        return g.dot(y.T)
 
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from tinygradrnn import ops
 from tinygradrnn.drawing.labels import host, name_of
 from tinygradrnn.drawing.text import at_step, clean, pretty
-from tinygradrnn.gradients import fitted
+from tinygradrnn.ledgers import fitted
 from tinygradrnn.ops import Op, Part
 from tinygradrnn.recording import Leaf, Node, Place, Watch, at
 from tinygradrnn.stepper.notation import (
