@@ -52,7 +52,7 @@ class Sequence:
             return None
         if known != block:
             x = self.x.node.value[:, block * BLOCK : (block + 1) * BLOCK].swapaxes(0, 1)
-            rows = x.reshape(-1, x.shape[-1]).dot(matrix).reshape((*x.shape[:2], -1))
+            rows = (x.reshape(-1, x.shape[-1]) @ matrix).reshape((*x.shape[:2], -1))
             self.products[node] = (block, changed, rows)
         row: Array = rows[t - block * BLOCK]
         return row
