@@ -98,6 +98,7 @@ ROWS: dict[str, Row] = {
         needs="numba",
         **OURS,
     ),
+    "tape": Row("a minimal tape over NumPy", "tape", "Tape"),
     "hand": Row("NumPy by hand", "by_hand", "Elman", cells=("elman",)),
     "jax": Row("JAX jit, scan", "jax_scan", "Scan", {}, "jax", LIBRARY_CELLS),
     "autograd": Row("HIPS autograd", "hips", "Loop", {}, "autograd", LIBRARY_CELLS),
