@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pytest
 
 import tinygradrnn as tg
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the programs that tests start share compiled modules, even where none may be left."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 @pytest.fixture(autouse=True)
