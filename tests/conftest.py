@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from processes import ROOT, pip_install
 
 import tinygradrnn as tg
 
@@ -35,3 +37,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory) -> Path:
+    """A folder in which the package of a third party is installed."""
+    folder = tmp_path_factory.mktemp("mirror")
+    pip_install(ROOT / "tests/plugin_backend", folder)
+    return folder
