@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pytest
+from processes import ROOT, pip_install
 
 import tinygradrnn as tg
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the programs that tests start share compiled modules, even where none may be left."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +37,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory) -> Path:
+    """A folder in which the package of a third party is installed."""
+    folder = tmp_path_factory.mktemp("mirror")
+    pip_install(ROOT / "tests/plugin_backend", folder)
+    return folder

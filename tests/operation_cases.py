@@ -349,8 +349,6 @@ for shape in ((4,), (2, 4), (2, 3, 4), (0, 4)):
         lambda x, ids=ids: x[..., None] * np.eye(4)[ids],
         shape[:-1],
     )
-
-for shape in ((4,), (2, 4), (2, 3, 4), (0, 4)):
     ids = np.random.default_rng(0).integers(0, 4, (*shape[:-1], 6))
     case(
         f"gather {shape}",
@@ -394,22 +392,14 @@ LOSSES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Shape, ...
         lambda x: logsumexp(x, axis=-1) - picked(x),
         ((2, 3, 4),),
     ),
-    "nll_loss": (
-        lambda x, **s: F.nll_loss(x, TARGETS, **s),
-        lambda x: -picked(x),
-        ((2, 3, 4),),
-    ),
+    "nll_loss": (lambda x, **s: F.nll_loss(x, TARGETS, **s), lambda x: -picked(x), ((2, 3, 4),)),
     "binary_cross_entropy_with_logits": (
         F.binary_cross_entropy_with_logits,
         binary,
         ((2, 3), (2, 3)),
     ),
     "mse_loss": (F.mse_loss, lambda y, t: (y - t) ** 2, ((2, 3), (2, 3))),
-    "half_squared_error": (
-        F.half_squared_error,
-        lambda y, t: (y - t) ** 2 / 2,
-        ((2, 3), (2, 3)),
-    ),
+    "half_squared_error": (F.half_squared_error, lambda y, t: (y - t) ** 2 / 2, ((2, 3), (2, 3))),
 }
 for name, (f, reference, shapes) in LOSSES.items():
     for reduction in ("mean", "sum", "none"):

@@ -122,11 +122,14 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send")
-def test_what_was_measured_before_ctrl_c_is_written(tmp_path: Path) -> None:
+def test_what_was_measured_before_ctrl_c_is_written(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     path = tmp_path / "RESULTS.md"
     options = ["--dry-run", "--only", "scatter-add,LSTM-2x5x8", "--rounds", "100000"]
     process = subprocess.Popen(
         [*PROGRAM, *options, "--output", str(path)],
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,12 +1,13 @@
-"""CTC: the loss and the decoders, against enumeration of all alignments and against PyTorch."""
+"""CTC: the loss, against enumeration of all alignments and against PyTorch."""
 
 from __future__ import annotations
 
 import math
-from itertools import groupby, pairwise, product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from alignments import batches, enumerated, loss_of, padded, random_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nn.conversion import recorded
@@ -18,59 +19,6 @@ from tinygradrnn import nn
 from tinygradrnn.backend import backend_of_type
 
 REFERENCES = [case for case in recorded("losses") if case.startswith("ctc_")]
-
-
-def log_softmax(scores):
-    return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
-
-
-def random_scores(*shape, seed=0):
-    return log_softmax(np.random.default_rng(seed).standard_normal(shape))
-
-
-def labels_of(alignment, blank):
-    return tuple(s for s, _ in groupby(alignment) if s != blank)
-
-
-def enumerated(scores, blank):
-    """The probability of each sequence of labels, and of each (labels, frame, symbol)."""
-    steps, symbols = scores.shape
-    total, used = {}, {}
-    for alignment in product(range(symbols), repeat=steps):
-        p = math.exp(sum(scores[t, s] for t, s in enumerate(alignment)))
-        labels = labels_of(alignment, blank)
-        total[labels] = total.get(labels, 0.0) + p
-        counts = used.setdefault(labels, np.zeros_like(scores))
-        counts[range(steps), alignment] += p
-    return total, used
-
-
-def padded(targets, value=0):
-    width = max([1, *map(len, targets)])
-    return np.array([[*row, *[value] * (width - len(row))] for row in targets], np.int64)
-
-
-def loss_of(scores, targets, lengths=None, **options):
-    return F.ctc_loss(scores, padded(targets), lengths, [len(row) for row in targets], **options)
-
-
-@st.composite
-def batches(draw):
-    """Scores (B, T, V), targets, frames and blank; some targets do not fit."""
-    batch, steps, symbols = (
-        draw(st.integers(1, 3)),
-        draw(st.integers(1, 4)),
-        draw(st.integers(2, 4)),
-    )
-    blank = draw(st.integers(0, symbols - 1))
-    label = st.sampled_from([s for s in range(symbols) if s != blank])
-    targets = [tuple(draw(st.lists(label, max_size=4))) for _ in range(batch)]
-    frames = [draw(st.integers(1, steps)) for _ in range(batch)]
-    scores = random_scores(batch, steps, symbols, seed=draw(st.integers(0, 10**6)))
-    return scores, targets, frames, blank
-
-
-# --------------------------------------------------------------------------------------- the loss
 
 
 @settings(max_examples=60, deadline=None)
@@ -419,91 +367,3 @@ def test_a_network_learns_to_spell():
     assert last < 0.1 < 1 < first
     assert F.ctc_greedy_decode(scores()) == targets.tolist()
     assert [beam[0].labels for beam in F.ctc_beam_search(scores())] == targets.tolist()
-
-
-# ------------------------------------------------------------------------------------- decoding
-
-
-@settings(max_examples=60, deadline=None)
-@given(batches())
-def test_greedy_takes_the_best_alignment(batch):
-    scores, _, frames, blank = batch
-    found = F.ctc_greedy_decode(scores, frames, blank=blank)
-    for row, n in enumerate(frames):
-        best = max(
-            product(range(scores.shape[2]), repeat=n),
-            key=lambda a, row=row: sum(scores[row, t, s] for t, s in enumerate(a)),
-        )
-        assert found[row] == list(labels_of(best, blank))
-
-
-@settings(max_examples=60, deadline=None)
-@given(batches(), st.integers(1, 6))
-def test_beam_search_against_all_alignments(batch, narrow):
-    """A wide beam finds every sequence of labels with its probability, a narrow one never more."""
-    scores, _, frames, blank = batch
-    wide = F.ctc_beam_search(scores, frames, beam_width=1000, blank=blank)
-    some = F.ctc_beam_search(scores, frames, beam_width=narrow, blank=blank)
-    for row, n in enumerate(frames):
-        total, _ = enumerated(scores[row, :n], blank)
-        assert {tuple(h.labels) for h in wide[row]} == set(total)
-        for labels, log_prob in wide[row]:
-            np.testing.assert_allclose(log_prob, math.log(total[tuple(labels)]), rtol=1e-9)
-        assert len(some[row]) <= narrow
-        for found in (wide[row], some[row]):
-            assert [h.log_prob for h in found] == sorted((h.log_prob for h in found), reverse=True)
-        for labels, log_prob in some[row]:
-            assert log_prob <= math.log(total[tuple(labels)]) + 1e-9
-
-
-def test_many_alignments_beat_the_best_one():
-    """Graves et al. 2006, section 3.2: the best path need not give the best labelling."""
-    scores = np.log([[[0.6, 0.4], [0.6, 0.4]]])
-    assert F.ctc_greedy_decode(scores) == [[]]
-    (beam,) = F.ctc_beam_search(scores)
-    assert beam[0].labels == [1]
-    np.testing.assert_allclose(np.exp([h.log_prob for h in beam]), [0.64, 0.36])
-
-
-def test_beam_and_loss_agree():
-    scores = random_scores(2, 12, 4)
-    for row, beam in enumerate(F.ctc_beam_search(scores, [12, 9], beam_width=4000)):
-        best = beam[0]
-        loss = loss_of(scores[row : row + 1, : (12, 9)[row]], [best.labels], reduction="sum")
-        np.testing.assert_allclose(-best.log_prob, loss.item(), rtol=1e-6)
-
-
-def test_equal_probabilities_come_in_one_order():
-    scores = np.log(np.full((1, 2, 3), 1 / 3))
-    (beam,) = F.ctc_beam_search(scores)
-    assert [h.labels for h in beam] == [[1], [2], [], [1, 2], [2, 1]]
-    assert F.ctc_greedy_decode(scores) == [[]]
-
-
-def test_impossible_labels_are_not_among_the_hypotheses():
-    with np.errstate(divide="ignore"):
-        scores = np.log([[[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]])
-    (beam,) = F.ctc_beam_search(scores)
-    assert [h.labels for h in beam] == [[1]]
-    assert F.ctc_beam_search(np.full((1, 2, 2), -np.inf)) == [[]]
-
-
-@pytest.mark.parametrize("decode", [F.ctc_greedy_decode, F.ctc_beam_search])
-@pytest.mark.parametrize(
-    ("arguments", "options", "error", "message"),
-    [
-        ((SCORES[0],), {}, ValueError, r"{name}: log_probs must be \(B, T, V\)"),
-        ((SCORES, [4, 5]), {}, ValueError, "input_lengths must be from 1 to T = 4, got 5"),
-        ((SCORES,), {"blank": -1}, ValueError, "{name}: blank must be one of the symbols 0 to 2"),
-        ((SCORES * np.nan,), {}, ValueError, "{name}: log_probs hold NaN"),
-    ],
-)
-def test_what_decoders_refuse(decode, arguments, options, error, message):
-    with pytest.raises(error, match=message.format(name=decode.__name__)):
-        decode(*arguments, **options)
-
-
-@pytest.mark.parametrize("width", [0, -1, 2.5, None])
-def test_beam_widths_that_are_none(width):
-    with pytest.raises(ValueError, match="beam_width must be a whole number of at least 1, got"):
-        F.ctc_beam_search(SCORES, beam_width=width)

@@ -115,14 +115,14 @@ def test_optimisers(optimiser: str, device: Backend) -> None:
 
 
 @pytest.mark.parametrize("how", ["explicit", "compiled"])
-def test_fifty_steps_of_training(how: str, device: Backend) -> None:
+def test_many_steps_of_training(how: str, device: Backend) -> None:
     def compute() -> Found:
         model, _, step, batch = language_model()
         run = tg.compile(step) if how == "compiled" else eager(step)
         given = [tg.tensor(ids) for ids in batch(None)]
-        losses = [run(*given)[0] for _ in range(50)]
+        losses = [run(*given)[0] for _ in range(20)]
         found = numbers([losses, list(model.parameters())])
-        assert found[49] < found[0]
+        assert found[19] < found[0]
         return found
 
     alike(compute, device, 1e-8)

@@ -224,9 +224,15 @@ def test_terms_show_what_is_kept_for_them(cell, kept):
     ]
 
 
-@pytest.mark.parametrize("steps", [1, 3, 14])
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("cell", ALL_CELLS)
+ONE, FEW, FOLDED = 1, 3, 14
+PICTURES = [
+    *((cell, level, FEW) for cell in ALL_CELLS for level in LEVELS),
+    *((cell, level, n) for cell in CELLS for level in LEVELS for n in (ONE, FOLDED)),
+    *((cell, "gate", FOLDED) for cell in MORE_CELLS),
+]
+
+
+@pytest.mark.parametrize(("cell", "level", "steps"), PICTURES)
 def test_geometry_of_cells(cell, level, steps):
     assert not faults(draw(loss_of(ALL_CELLS[cell](), steps), level=level, backward=True).scene)
 

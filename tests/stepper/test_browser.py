@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import started_browser, until, visits
+from browser import until
 from drawing.examples import NETWORKS
 from stepper.replaying import array, last_totals
 from stepper.test_page import hostile_loss
@@ -25,28 +23,6 @@ RUNNING = (
 MARKS = """() => [...document.querySelectorAll('#picture g')].map(e => `${e.id} ${e.classList}`)"""
 CHARTS = """() => [...document.querySelectorAll('figure path, .so-far')]
     .map(e => e.getAttribute('d') ?? e.textContent)"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with started_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium) -> Iterator[Any]:
-    with visits(chromium, "document.getElementById('status').textContent !== ''") as visit:
-        yield visit
-
-
-@pytest.fixture(scope="module")
-def steps() -> tg.StepThrough:
-    return tg.step_through(example_loss("lstm", 3))
-
-
-@pytest.fixture(scope="module")
-def path(steps, tmp_path_factory) -> Path:
-    return steps.save(tmp_path_factory.mktemp("pages") / "lstm.html")
 
 
 def position(page: Any) -> int:

@@ -52,8 +52,15 @@ def test_totals_of_every_cell_at_every_level(cell, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_totals_of_networks(network, level):
-    check_totals(NETWORKS[network](), level=level)
+def test_networks(network, level):
+    """Forward, every line carries something; backward, some lines only data, which gets none."""
+    trace = check_totals(NETWORKS[network](), level=level)
+    forward = [s for s in trace["steps"] if s["phase"] == "forward"]
+    assert {k for s in forward for k in s["lines"]} == set(range(len(trace["lines"])))
+    boxes = {n for s in forward for n in s["boxes"]}
+    boxes |= {n for n, box in enumerate(trace["boxes"]) if "given" in box}
+    assert boxes == set(range(len(trace["boxes"])))
+    assert all(sources and targets for sources, targets in trace["lines"])
 
 
 @settings(max_examples=25, deadline=None)

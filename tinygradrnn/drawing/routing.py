@@ -8,9 +8,9 @@ coordinates later, so what counts here is only who lies left of whom and above w
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from tinygradrnn.drawing.columns import Columns
@@ -22,6 +22,7 @@ BEND, CROSSING, CROSSING_LANE, JUNCTION, IN_LANE = 7.0, 4.0, 8.0, 3.0, 5.0
 # What it costs to arrive at a box moving east, north, west, south: values rise.
 RISING = (1.5, 0.0, 4.0, 12.0)
 FALLING = (1.5, 12.0, 4.0, 0.0)
+TURNS = tuple((d, (d + 1) % 4, (d + 3) % 4) for d in range(4))
 NOBODY = -1
 
 
@@ -276,9 +277,14 @@ class Router:
         return below and sink not in self.grid.rows.descending
 
     def _foreign(self, v: int, k: int) -> bool:
-        width = self.grid.width
-        around = (self.right[v], self.up[v], self.right[v - 1], self.up[v - width])
-        return any(owner not in (NOBODY, k) for owner in around)
+        """Whether another net is at a vertex."""
+        allowed = (NOBODY, k)
+        return (
+            self.right[v] not in allowed
+            or self.up[v] not in allowed
+            or self.right[v - 1] not in allowed
+            or self.up[v - self.grid.width] not in allowed
+        )
 
     def _goal(self, source: End, sink: End) -> tuple[int, int, int, int]:
         """The lines that the wire must arrive within: left, right, bottom, top."""
@@ -296,31 +302,29 @@ class Router:
         return x, x, grid.lane(sink.number), grid.lane(sink.number)
 
     def _search(self, k: int, source: End, sink: End) -> list[int] | None:
-        grid, width = self.grid, self.grid.width
-        left, right, bottom, top = self._goal(source, sink)
+        grid, width, delta = self.grid, self.grid.width, self.delta
+        goal = left, right, bottom, top = self._goal(source, sink)
         target = sink if isinstance(sink, int) else NOBODY
         arrival = RISING if self._rises(source, sink) else FALLING
-        off = 0.0 if right - left > self.grid.tracks else 0.5
+        off = 0.0 if right - left > grid.tracks else 0.5
         tapping = isinstance(source, Port) and source.kind == "rail"
         leaving = isinstance(sink, Port) and sink.kind == "bus"
         lowest = 0 if tapping else grid.foot + 1
         highest = grid.height - 1 if leaving else grid.top - 1
-        box, own_right, own_up = self.box, self.right, self.up
+        box, own_right, own_up, reserved = self.box, self.right, self.up, self.reserved
+        dear = set() if self._along_lane(source, sink) else self.lane_rows
         best: dict[int, float] = {}
         came: dict[int, int] = {}
         heap: list[tuple[float, float, int]] = []
-
-        def estimate(x: int, y: int) -> float:
-            return max(left - x, 0, x - right) + max(bottom - y, 0, y - top)
 
         for v, d, cost in self._starts(k, source, sink):
             state = v * 4 + d
             if cost < best.get(state, 1e9):
                 best[state] = cost
                 y, x = divmod(v, width)
-                heapq.heappush(heap, (cost + estimate(x, y), cost, state))
+                heappush(heap, (cost + _at_least(goal, x, y, d), cost, state))
         while heap:
-            _, cost, state = heapq.heappop(heap)
+            _, cost, state = heappop(heap)
             if cost > best[state]:
                 continue
             v, d = divmod(state, 4)
@@ -331,42 +335,36 @@ class Router:
                     state = came[state]
                     way.append(state // 4)
                 return way[::-1]
-            w = v + self.delta[d]
+            w = v + delta[d]
             # One step ahead …
             if d == EAST:
-                blocked = x >= width - 1 or own_right[v] != NOBODY
+                blocked = x >= width - 1 or own_right[v] != NOBODY or y in reserved
             elif d == WEST:
-                blocked = x <= 0 or own_right[w] != NOBODY
+                blocked = x <= 0 or own_right[w] != NOBODY or y in reserved
             elif d == NORTH:
                 blocked = y >= highest or own_up[v] != NOBODY or not 0 < x < width - 1
             else:
                 blocked = y <= lowest or own_up[w] != NOBODY or not 0 < x < width - 1
-            if blocked or (box[w] not in (NOBODY, target)):
+            if blocked or (box[w] != NOBODY and box[w] != target):
                 continue
-            step = 1.0
-            if d in (EAST, WEST):
-                if y in self.reserved:
-                    continue
-                if y in self.lane_rows and not self._along_lane(source, sink):
-                    step += IN_LANE
-            if box[w] == target and target != NOBODY:
-                turns: tuple[int, ...] = (d,)
-                step += arrival[d] + off * abs((w % width) - (left + right) // 2)
+            step = 1.0 + IN_LANE if d in (EAST, WEST) and y in dear else 1.0
+            turns: tuple[int, ...] = (d,)
+            y, x = divmod(w, width)
+            if box[w] == target != NOBODY:
+                step += arrival[d] + off * abs(x - (left + right) // 2)
             elif self._foreign(w, k):
-                if not self._crosses(w, d, k):
+                if not self._crosses(w, d):
                     continue
-                turns = (d,)
-                step += CROSSING_LANE if w // width in self.lane_rows else CROSSING
+                step += CROSSING_LANE if y in self.lane_rows else CROSSING
             else:
-                turns = (d, (d + 1) % 4, (d + 3) % 4)
+                turns = TURNS[d]
             for turn in turns:
                 after = w * 4 + turn
                 total = cost + step + (BEND if turn != d else 0.0)
                 if total < best.get(after, 1e9):
                     best[after] = total
                     came[after] = state
-                    y2, x2 = divmod(w, width)
-                    heapq.heappush(heap, (total + estimate(x2, y2), total, after))
+                    heappush(heap, (total + _at_least(goal, x, y, turn), total, after))
         return None
 
     def _along_lane(self, source: End, sink: End) -> bool:
@@ -376,7 +374,7 @@ class Router:
             return sink.kind == "exit"
         return (source, sink) in self.neighbours
 
-    def _crosses(self, v: int, d: int, k: int) -> bool:
+    def _crosses(self, v: int, d: int) -> bool:
         """Whether what is at a vertex runs straight through, at a right angle."""
         width = self.grid.width
         east, north, west, south = (
@@ -385,3 +383,13 @@ class Router:
         if d in (EAST, WEST):
             return east == west == NOBODY and north == south
         return north == south == NOBODY and east == west
+
+
+def _at_least(goal: tuple[int, int, int, int], x: int, y: int, d: int) -> float:
+    """What the way from (x, y) in direction d to the goal costs at least: its length and bends."""
+    left, right, bottom, top = goal
+    level = left - x if x < left else max(x - right, 0)
+    upright = bottom - y if y < bottom else max(y - top, 0)
+    if (x > right, y > top, x < left, y < bottom)[d]:  # the goal is behind
+        return level + upright + 2 * BEND
+    return level + upright + (BEND if (upright if d in (EAST, WEST) else level) else 0.0)
