@@ -81,15 +81,16 @@ def located(source: Source) -> int:
     return numbered(names["run"])
 
 
-def run(function: int, table: int, phases: int, parts: int) -> None:
+def run(job: int) -> None:
     """A kernel, one part after the other."""
+    function, table, phases, parts = pointer(ctypes.c_int64)(job)[:4]
     for phase in range(phases):
         for part in range(parts):
             FUNCTIONS[function](table, phase, part, parts)
 
 
-def call(function: int, table: int, phases: int, parts: int) -> tuple[Any, tuple[int, ...]]:
-    return run, (function, table, phases, parts)
+def call(job: int, parts: int) -> tuple[Any, tuple[int, ...]]:
+    return run, (job,)
 
 
 # ------------------------------------------------------------------------------------- products
@@ -150,12 +151,11 @@ def multiply(function: int, *arguments: int) -> None:
     FUNCTIONS[function](*arguments)
 
 
-NAMES.update(multiply=multiply, TILE=TILE, widely=lambda: None)
+NAMES.update(multiply=multiply, TILE=TILE)
 
 
 def put_in_place(patch: Any) -> None:
     """Let plans use these."""
     patch.setattr(host, "located", located)
     patch.setattr(host, "call", call)
-    patch.setattr(host, "compile_missing", lambda texts, processes: None)
     patch.setattr(fused, "cores", lambda: 1)

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 import tinygradrnn as tg
 from tinygradrnn import nn
-from tinygradrnn.compiler.fused import cache, host, joined, sizes, team, workers
-from tinygradrnn.compiler.fused.source import HEAD
+from tinygradrnn.compiler.fused import cache, host, joined, sizes, team
 from tinygradrnn.compiler.rows import add_rows
 
 pytestmark = pytest.mark.numpy_only("about kernels of Numba")
@@ -273,39 +272,6 @@ work()
 
 def test_a_process_ends_and_forks_with_helpers(numba: Any) -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60, env={**os.environ})
-
-
-def sources(number: int) -> list[str]:
-    """Four small kernels that nobody has compiled."""
-    return [f"{HEAD}    a[0] = {number + k}\n" for k in range(4)]
-
-
-@pytest.mark.parametrize("python", [sys.executable, "there is no such program"])
-def test_what_is_missing_is_compiled_by_several_processes(
-    python: str, numba: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TINYGRADRNN_CACHE", str(tmp_path))
-    first, starts = (10, True) if python == sys.executable else (20, False)
-    monkeypatch.setattr(workers.sys, "executable", python)
-    monkeypatch.setattr(workers, "START", 0)
-    cache.folder.cache_clear()
-    try:
-        texts = sources(first)
-        here: list[str] = []
-        monkeypatch.setattr(workers, "module", lambda text: here.append(text) or cache.module(text))
-        workers.compile_missing(texts, 2)
-        assert 0 < len(here) < 4  # the others by another process, or not yet
-        there = [cache.on_disk(text) for text in texts]
-        assert there.count(True) == (4 if starts else len(here))
-        out = np.zeros(1, np.int64)
-        for k, text in enumerate(texts):
-            function, arguments = team.call(
-                cache.located(cache.Source(text)), out.ctypes.data, 1, 1
-            )
-            function(*arguments)
-            assert out[0] == k + first
-    finally:
-        cache.folder.cache_clear()
 
 
 def test_threads_are_at_least_one() -> None:

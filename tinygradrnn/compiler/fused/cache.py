@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import linecache
+import marshal
 import os
 import sys
 import tempfile
@@ -28,44 +30,58 @@ class Source(NamedTuple):
 
 def located(source: Source) -> int:
     """Where a function is in memory, compiled here or before by another process."""
-    return int(getattr(module(source.text), source.name).address)
+    name, library = module(source.text)
+    return int(library.get_pointer_to_function(f"{name}.{source.name}"))
 
 
 @cache
-def module(text: str) -> Any:
-    """A module of this text, from the folder of kernels."""
-    name = name_of(text)
-    path = folder() / f"{name}.py"
-    if not holds(path, text):
-        place(path, text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[name] = found  # Numba looks for the module of what it loads
-    spec.loader.exec_module(found)
-    return found
+def module(text: str) -> tuple[str, Any]:
+    """The machine code of a text and its name, from the folder of kernels."""
+    name = f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
+    path = folder() / name
+    if path.exists():
+        return name, generator().unserialize_library(marshal.loads(path.read_bytes()))
+    library = compiled(name, text)
+    place(path, marshal.dumps(library.serialize_using_object_code()))
+    return name, library
 
 
-def name_of(text: str) -> str:
-    """The name of the module of a text."""
-    return f"kernel_{hashlib.sha256((stamp() + text).encode()).hexdigest()[:20]}"
+def compiled(name: str, text: str) -> Any:
+    """A text as machine code."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    from tinygradrnn.compiler.fused.native.translation import Entry, translate
+
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+    names: dict[str, Any] = {}
+    exec(compile(text, name, "exec"), names)
+    library = generator().create_library(name)
+    library.enable_object_caching()
+    code = library.create_ir_module(name)
+    translate([found for found in names.values() if isinstance(found, Entry)], code)
+    with global_compiler_lock:
+        library.add_ir_module(code)
+        library.finalize()
+    return library
 
 
-def on_disk(text: str) -> bool:
-    """Whether a text has been compiled."""
-    from numba import config
+@cache
+def generator() -> Any:
+    """Numba's generator of machine code for this processor."""
+    from numba.core import codegen
 
-    root = Path(vars(config)["CACHE_DIR"] or folder())
-    return any(root.glob(f"*/{name_of(text)}.*.nbi"))
+    make: Any = codegen.JITCPUCodegen
+    return make("tinygradrnn")
 
 
 @cache
 def stamp() -> str:
-    """What else a compiled kernel depends on; Numba itself tells processors apart."""
+    """What else compiled code depends on."""
     import numba
 
-    texts = [written("native/runtime.py"), written("sizes.py")]
-    return " ".join([numba.__version__, str(sys.version_info[:2]), *texts])
+    names = ("native/runtime.py", "native/translation.py", "sizes.py")
+    versions = (numba.__version__, sys.version_info[:2], *generator().magic_tuple())
+    return " ".join(map(str, (*versions, *map(written, names))))
 
 
 @cache
@@ -73,7 +89,7 @@ def written(name: str, dtype: str = "float32") -> str:
     """The text of a file, about another dtype."""
     text = (FUSED / name).read_text(encoding="utf-8")
     if dtype == "float64":
-        text = text.replace("float32", "float64").replace("FloatType", "DoubleType")
+        text = text.replace("float32", "float64")
     return text
 
 
@@ -110,21 +126,9 @@ def writable(path: Path) -> bool:
         return False
 
 
-def holds(path: Path, text: str) -> bool:
-    """Whether a file is there and has this text."""
-    try:
-        return path.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeError):
-        return False
-
-
-def place(path: Path, text: str) -> None:
-    """Write a file at one go: another process sees all of it or nothing.
-
-    Its time is fixed, as Numba takes a file with another time for another one.
-    """
+def place(path: Path, content: bytes) -> None:
+    """Write a file at one go: another process sees all of it or nothing."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.utime(temporary, (1, 1))
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
     os.replace(temporary, path)

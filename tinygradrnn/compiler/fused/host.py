@@ -16,7 +16,6 @@ from tinygradrnn.compiler.fused.sizes import BLOCK, PANEL, TILE, packed, room
 from tinygradrnn.compiler.fused.source import Kernel, Packed, write, write_loop
 from tinygradrnn.compiler.fused.team import call
 from tinygradrnn.compiler.fused.turns import Turns, fixed, independent, turns_of
-from tinygradrnn.compiler.fused.workers import compile_missing
 from tinygradrnn.compiler.memory import address
 
 LONGEST = 32  # calls in a kernel: what is not rolled can be of hundreds, and compile for a minute
@@ -67,12 +66,12 @@ class HostJoiner(Joiner):
         shared = self.memory(most)
         for table, at, _ in self.shared:
             table[at] = shared
-        texts = [source.text for _, source, *_ in self.planned]
-        compile_missing([written("native/board.py"), *texts], self.threads)
         for dtype, cell in self.multiply.items():
             cell[0] = located(tiles(dtype, "multiply"))
         for number, source, table, phases, parts in self.planned:
-            self.calls[number] = call(located(source), address(table), phases, parts)
+            job = np.array((located(source), address(table), phases, parts), np.int64)
+            self.keep[id(job)] = job
+            self.calls[number] = call(address(job), parts)
 
     def memory(self, size: int) -> int:
         """Memory of kernels: where it begins."""
@@ -133,9 +132,7 @@ class HostJoiner(Joiner):
         most += -most % ALIGN
         where = (at_x, x.row, x.step, at_w, w.row, w.step)
         sizes = (shape.rows, shape.inner, shape.columns)
-        table = np.array(
-            (*where, *sizes, at_out, out.row, 0, most, self.multiplying(shape.dtype)), np.int64
-        )
+        table = np.array((*where, *sizes, at_out, out.row, 0, most), np.int64)
         self.shared.append((table, 11, self.threads * most))
         parts = shape.rows // BLOCK if shape.rows > shape.columns else shape.columns * size // PANEL
         self.call(tiles(shape.dtype, "gemm"), table, 1, shape.work, max(parts, 1))

@@ -1,4 +1,4 @@
-"""The source of a kernel: nests as Python that Numba compiles.
+"""The source of a kernel: nests as Python of the kind that is translated for LLVM.
 
 A kernel gets a table of integers: numbers of rows and columns, and where each operand is. So it
 serves the same operations on arrays of any size, at any place. It is called once for each of its
@@ -27,7 +27,6 @@ from tinygradrnn.compiler.fused.native.runtime import *
 
 @kernel
 def run(table, phase, part, parts):
-    widely()
     a = int64_at(table)
 '''
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 from functools import cache
 from threading import Lock, Semaphore, Thread
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.fused.cache import module, written
+from tinygradrnn.compiler.fused.cache import Source, located, written
 from tinygradrnn.compiler.fused.reading import Call
 from tinygradrnn.compiler.memory import address
 
@@ -18,9 +19,10 @@ PATIENCE = 200_000  # looks at the board, under a millisecond, before a helper g
 
 
 @cache
-def native() -> Any:
-    """The functions of ``board``, compiled."""
-    return module(written("native/board.py"))
+def native(name: str, arguments: int) -> Any:
+    """A function of ``board``, compiled; others may run while it does."""
+    form = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)
+    return form(located(Source(written("native/board.py"), name)))
 
 
 def cores() -> int:
@@ -41,12 +43,13 @@ class Helper(Thread):
         self.start()
 
     def run(self) -> None:
+        serve = native("serve", 2)
         while True:
             self.asleep = True
             self.door.acquire()
             if self.ended:
                 return
-            native().serve(self.board, PATIENCE)
+            serve(self.board, PATIENCE)
 
     def wake(self) -> None:
         """Let it look at the board."""
@@ -63,18 +66,19 @@ class Team:
         self.board = address(self.memory) + -address(self.memory) % 64
         self.helpers: list[Helper] = []
         self.lock = Lock()
+        self.share, self.alone = native("share", 2), native("alone", 1)
 
-    def run(self, function: int, table: int, phases: int, parts: int) -> None:
+    def run(self, job: int, parts: int) -> None:
         """A kernel in parts; all in this thread while another one has the helpers."""
         if not self.lock.acquire(blocking=False):
-            native().alone(function, table, phases)
+            self.alone(job)
             return
         try:
             while len(self.helpers) < parts - 1:
                 self.helpers.append(Helper(self.board))
             for helper in self.helpers[: parts - 1]:
                 helper.wake()
-            native().share(self.board, function, table, phases, parts)
+            self.share(self.board, job)
         finally:
             self.lock.release()
 
@@ -105,13 +109,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget)
 
 
-def together(function: int, table: int, phases: int, parts: int) -> None:
+def together(job: int, parts: int) -> None:
     """Run a kernel on several threads."""
-    team().run(function, table, phases, parts)
+    team().run(job, parts)
 
 
-def call(function: int, table: int, phases: int, parts: int) -> Call:
-    """A kernel as a call of a plan."""
+def call(job: int, parts: int) -> Call:
+    """A kernel as a call of a plan; the job is described in ``board``."""
     if parts > 1:
-        return together, (function, table, phases, parts)
-    return native().alone, (function, table, phases)
+        return together, (job, parts)
+    return native("alone", 1), (job,)

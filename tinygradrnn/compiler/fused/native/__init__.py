@@ -1,1 +1,1 @@
-"""What is compiled by Numba, which has to be installed."""
+"""What is compiled, and how it is translated; Numba has to be installed."""

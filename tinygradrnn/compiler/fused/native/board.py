@@ -1,9 +1,11 @@
 """How threads share the parts of a kernel; needs Numba, and is loaded by ``cache`` only.
 
-A board has words of 8 bytes, in three rows of a cache, so that who waits disturbs nobody:
+A kernel is called by a job, which is four words of 8 bytes: where the function is, where its table
+is, how many phases it has, and how many parts. A board has words, too, in three rows of a cache, so
+that who waits disturbs nobody:
 
-- the ticket: the number of a job, and which of its parts is next; whoever raises it has that part;
-- the job: how many parts it has, the function, its table, and the phase;
+- the ticket: the number of a phase, and which part of it is next; whoever raises it has that part;
+- how many parts it has, the function, its table, and the phase;
 - how many parts are done.
 
 No lock is held: a thread that comes late, or never, leaves its part to the others.
@@ -12,10 +14,10 @@ No lock is held: a thread that comes late, or never, leaves its part to the othe
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
-WORD = ir.IntType(64)
+from tinygradrnn.compiler.fused.native.runtime import int64_at
+from tinygradrnn.compiler.fused.native.translation import WORD, Entry, Function, Written
+
 TICKET, PARTS, FUNCTION, TABLE, PHASE, DONE = 0, 64, 72, 80, 88, 128  # bytes
 COUNT = 1 << 20  # more than a job has parts
 
@@ -25,78 +27,53 @@ def at(builder, address):
     return builder.inttoptr(address, WORD.as_pointer())
 
 
-@intrinsic
-def read(context, address):
+@Written
+def read(builder, address):
     """A word; what was written before it is seen after it."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.load_atomic(at(builder, arguments[0]), "acquire", 8)
-
-    return types.int64(types.int64), generate
+    return builder.load_atomic(at(builder, address), "acquire", 8)
 
 
-@intrinsic
-def write(context, address, value):
+@Written
+def write(builder, address, value):
     """Write a word; what was written before it is seen by whoever reads it."""
-
-    def generate(context, builder, signature, arguments):
-        builder.store_atomic(arguments[1], at(builder, arguments[0]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    builder.store_atomic(value, at(builder, address), "release", 8)
 
 
-@intrinsic
-def add_one(context, address):
+@Written
+def add_one(builder, address):
     """Raise a word by one."""
-
-    def generate(context, builder, signature, arguments):
-        one = ir.Constant(WORD, 1)
-        builder.atomic_rmw("add", at(builder, arguments[0]), one, "acq_rel")
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
+    builder.atomic_rmw("add", at(builder, address), ir.Constant(WORD, 1), "acq_rel")
 
 
-@intrinsic
-def replaced(context, address, old, new):
+@Written
+def replaced(builder, address, old, new):
     """Replace a word if it is still the old one; whether it was."""
-
-    def generate(context, builder, signature, arguments):
-        address, old, new = arguments
-        found = builder.cmpxchg(at(builder, address), old, new, "acq_rel", "acquire")
-        return builder.extract_value(found, 1)
-
-    return types.boolean(types.int64, types.int64, types.int64), generate
+    found = builder.cmpxchg(at(builder, address), old, new, "acq_rel", "acquire")
+    return builder.extract_value(found, 1)
 
 
-@intrinsic
-def call(context, function, table, phase, part, parts):
-    """Call a kernel by its address."""
-
-    def generate(context, builder, signature, arguments):
-        form = ir.FunctionType(ir.VoidType(), [WORD] * 4)
-        builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), generate
+@Written
+def call(builder, function, *given):
+    """Call a kernel by its address: a table, a phase, and which part of how many."""
+    form = ir.FunctionType(ir.VoidType(), [WORD] * 4)
+    builder.call(builder.inttoptr(function, form.as_pointer()), given)
 
 
-@njit("boolean(int64)")
+@Function
 def take_part(board):
-    """Do the next part of the job, if there is one."""
+    """Do the next part of the phase; whether there was one."""
     ticket = read(board + TICKET)
     part, parts = ticket % COUNT, read(board + PARTS)
-    if part >= parts:
-        return False
-    function, table, phase = read(board + FUNCTION), read(board + TABLE), read(board + PHASE)
-    if replaced(board + TICKET, ticket, ticket + 1):  # else all that was read may be of another job
-        call(function, table, phase, part, parts)
-        add_one(board + DONE)
-    return True
+    there = part < parts
+    if there:
+        function, table, phase = read(board + FUNCTION), read(board + TABLE), read(board + PHASE)
+        if replaced(board + TICKET, ticket, ticket + 1):  # else all that was read may be of another
+            call(function, table, phase, part, parts)
+            add_one(board + DONE)
+    return there
 
 
-@njit("void(int64, int64)", nogil=True, cache=True)
+@Entry
 def serve(board, patience):
     """Take parts as long as there are some, and look for more for a while."""
     idle = 0
@@ -104,9 +81,10 @@ def serve(board, patience):
         idle = 0 if take_part(board) else idle + 1
 
 
-@njit("void(int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def share(board, function, table, phases, parts):
+@Entry
+def share(board, job):
     """All phases of a kernel, one after the other, each in parts that any thread may take."""
+    function, table, phases, parts = words(job)
     for phase in range(phases):
         write(board + PARTS, 0)
         write(board + FUNCTION, function)
@@ -121,8 +99,16 @@ def share(board, function, table, phases, parts):
             pass
 
 
-@njit("void(int64, int64, int64)", nogil=True, cache=True)
-def alone(function, table, phases):
+@Entry
+def alone(job):
     """All phases of a kernel in this thread."""
+    function, table, phases, _ = words(job)
     for phase in range(phases):
         call(function, table, phase, 0, 1)
+
+
+@Function
+def words(job):
+    """What a job consists of."""
+    a = int64_at(job)
+    return a[0], a[1], a[2], a[3]

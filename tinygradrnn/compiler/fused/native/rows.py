@@ -5,16 +5,12 @@ This file is about float32; for float64 ``cache`` writes it anew, with the other
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import cfunc
-
-from tinygradrnn.compiler.fused.native.runtime import PLAIN, int64_at, pointer, types
-
-numbers_at = pointer(types.float32, ir.FloatType())
-SIZE = types.float32.bitwidth // 8
+from tinygradrnn.compiler.fused.native.runtime import float32_at as numbers_at
+from tinygradrnn.compiler.fused.native.runtime import int64_at
+from tinygradrnn.compiler.fused.native.translation import Entry
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
+@Entry
 def rows(table, phase, part, parts):
     """Copy rows at ids, or add rows to those at ids.
 

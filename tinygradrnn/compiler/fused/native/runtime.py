@@ -6,12 +6,22 @@ In float32 they are right to a few units in the last place, in float64 to about 
 
 from __future__ import annotations
 
-import math
+from math import inf
 
 from llvmlite import ir
-from numba import cfunc, float32, float64, int32, int64, njit, types
-from numba.extending import intrinsic
 
+from tinygradrnn.compiler.fused.native.translation import (
+    BYTE,
+    DOUBLE,
+    INT,
+    SINGLE,
+    WORD,
+    Entry,
+    Function,
+    Number,
+    Pointer,
+    Written,
+)
 from tinygradrnn.compiler.fused.sizes import TILE
 
 __all__ = [
@@ -38,79 +48,53 @@ __all__ = [
     "tanh64",
     "times",
     "times_transposed",
-    "widely",
 ]
 
-# Loops over rows call these functions: inlined by LLVM, as Numba's own inlining is slow.
-PLAIN = {"error_model": "numpy", "_nrt": False}
-INSIDE = {**PLAIN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # less to compile
-CONTRACT = {"contract"}  # a product and a sum may be one instruction, rounded once
-kernel = cfunc("void(int64, int64, int64, int64)", cache=True, fastmath=CONTRACT, **PLAIN)
-element = njit(fastmath=CONTRACT, **INSIDE)
-reduction = njit(**INSIDE, fastmath={"reassoc", "nsz", "contract"})
+CONTRACT = ("contract",)  # a product and a sum may be one instruction, rounded once
+
+float32, float64, int32, int64 = map(Number, (SINGLE, DOUBLE, INT, WORD))
+float32_at, float64_at, int64_at, bool_at = map(Pointer, (SINGLE, DOUBLE, WORD, BYTE))
 
 
-def pointer(kind, width):
-    """A function that takes an address for that of elements of a kind."""
-
-    @intrinsic
-    def at(context, address):
-        def generate(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], width.as_pointer())
-
-        return types.CPointer(kind)(types.int64), generate
-
-    return at
+def kernel(function):
+    """What is called with a table, a phase, and which part of how many."""
+    return Entry(function, CONTRACT, wide=True)
 
 
-float32_at = pointer(types.float32, ir.FloatType())
-float64_at = pointer(types.float64, ir.DoubleType())
-int64_at = pointer(types.int64, ir.IntType(64))
-bool_at = pointer(types.uint8, ir.IntType(8))
+def element(function):
+    """What is computed of one element."""
+    return Function(function, CONTRACT)
 
 
-def reinterpreted(source, target, width):
-    """The bits of one type as another."""
-
-    @intrinsic
-    def cast(context, bits):
-        def generate(context, builder, signature, arguments):
-            return builder.bitcast(arguments[0], width)
-
-        return target(source), generate
-
-    return cast
+def reduction(function):
+    """What is computed of many elements, in any order."""
+    return Function(function, (*CONTRACT, "reassoc", "nsz"))
 
 
-bits_of_float32 = reinterpreted(types.float32, types.int32, ir.IntType(32))
-float32_of_bits = reinterpreted(types.int32, types.float32, ir.FloatType())
-float64_of_bits = reinterpreted(types.int64, types.float64, ir.DoubleType())
+def bits(kind):
+    """The bits of a number as another type."""
+    return Written(lambda builder, x: builder.bitcast(x, kind))
 
 
-@intrinsic
-def widely(context):
-    """Let the compiler use whole vector registers of 64 bytes where a processor has them."""
+def instruction(name):
+    """A function of LLVM's."""
 
-    def generate(context, builder, signature, arguments):
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
+    def write(builder, x):
+        return builder.call(builder.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])
 
-    return types.void(), generate
+    return Written(write)
 
 
-@intrinsic
-def multiply(
-    context, function, x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare
-):
+bits_of_float32, float32_of_bits, float64_of_bits = map(bits, (INT, SINGLE, DOUBLE))
+absolute, sqrt = instruction("fabs"), instruction("sqrt")
+log = instruction("log")  # by the C library: one element after the other
+
+
+@Written
+def multiply(builder, function, *given):
     """Call the function of that name of ``tiles``, by its address."""
-
-    def generate(context, builder, signature, arguments):
-        word = ir.IntType(64)
-        form = ir.FunctionType(ir.VoidType(), [word] * 12)
-        builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 13), generate
+    form = ir.FunctionType(ir.VoidType(), [WORD] * len(given))
+    builder.call(builder.inttoptr(function, form.as_pointer()), given)
 
 
 @element
@@ -129,24 +113,6 @@ def maximum(x, y):
 def minimum(x, y):
     """The smaller one; NaN if one is."""
     return x if (x < y) | (x != x) else y
-
-
-@element
-def absolute(x):
-    """|x|."""
-    return abs(x)
-
-
-@element
-def sqrt(x):
-    """√x, as processors have it."""
-    return math.sqrt(x)
-
-
-@element
-def log(x):
-    """Natural logarithm, by the C library: one element after the other."""
-    return math.log(x)
 
 
 @element
@@ -207,14 +173,14 @@ def exp64(x):
     y = 1.0 + 2.0 * p / (q - p)
     y = y * float64_of_bits((int64(int32(n)) + int64(1023)) << int64(52))
     y = y if x > -708.0 else 0.0
-    y = y if x < 709.5 else math.inf
+    y = y if x < 709.5 else inf
     return y if x == x else x
 
 
 @element
 def tanh64(x):
     """Near 0 a quotient of polynomials, elsewhere 1 − 2 / (e²ˣ + 1)."""
-    size = abs(x)
+    size = absolute(x)
     s = x * x
     p = (-9.64399179425052238628e-1 * s - 9.92877231001918586564e1) * s - 1.61468768441708447952e3
     q = ((s + 1.12811678491632931402e2) * s + 2.23548839060100448583e3) * s

@@ -12,11 +12,11 @@ from __future__ import annotations
 import platform
 
 from llvmlite import binding, ir
-from numba import cfunc, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from tinygradrnn.compiler.fused.native.runtime import INSIDE, PLAIN, int64_at, pointer
+from tinygradrnn.compiler.fused.native.runtime import float32_at as numbers_at
+from tinygradrnn.compiler.fused.native.runtime import int64_at
+from tinygradrnn.compiler.fused.native.translation import DOUBLE, WORD, Entry, Written
 from tinygradrnn.compiler.fused.sizes import CHUNK, INNER, TILE
 
 FEATURES = binding.get_host_cpu_features()
@@ -24,27 +24,10 @@ REGISTER = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 MANY = REGISTER == 64 or platform.machine() in ("arm64", "aarch64")  # 32 registers, else 16
 ROWS, VECTORS = (8, 3) if MANY else (4, 3)  # of a tile
 
-WORD, NUMBER = ir.IntType(64), ir.FloatType()
-SIZE = types.float32.bitwidth // 8
+NUMBER = numbers_at.kind
+SIZE = 8 if NUMBER == DOUBLE else 4
 LANES = REGISTER // SIZE
 WIDE = VECTORS * LANES
-
-
-numbers_at = pointer(types.float32, NUMBER)
-
-
-@intrinsic
-def call(
-    context, function, x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare
-):
-    """Call ``multiply`` by its address."""
-
-    def generate(context, builder, signature, arguments):
-        form = ir.FunctionType(ir.VoidType(), [WORD] * 12)
-        builder.call(builder.inttoptr(arguments[0], form.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 13), generate
 
 
 # ------------------------------------------------------------------------------------------ a tile
@@ -108,22 +91,18 @@ def tile(vectors):
             builder.store(builder.load(total), there, align=SIZE)
         builder.ret_void()
 
-    def generate(context, builder, signature, arguments):
-        """A call; a library has the function once, however often it is called."""
-        form = ir.FunctionType(ir.VoidType(), [WORD] * 9)
-        body = cgutils.get_or_insert_function(builder.module, form, f"tile_{vectors}_{NUMBER}")
+    def compute(builder, *arguments):
+        """A call; a module has the function once, however often it is called."""
+        form = ir.FunctionType(ir.VoidType(), [WORD] * len(arguments))
+        body = cgutils.get_or_insert_function(builder.module, form, f"tile_{vectors}")
         if not body.blocks:
-            body.linkage = "linkonce_odr"
+            body.linkage = "internal"
             body.attributes.add("noinline")
+            body.attributes.add("nounwind")
             write(body)
         builder.call(body, arguments)
-        return context.get_dummy_value()
 
-    @intrinsic
-    def compute(context, x, row, step, rows, panel, inner, out, out_row, more):
-        return types.void(*[types.int64] * 9), generate
-
-    return compute
+    return Written(compute)
 
 
 narrow, middle, full = tile(1), tile(2), tile(3)
@@ -132,20 +111,15 @@ narrow, middle, full = tile(1), tile(2), tile(3)
 # ----------------------------------------------------------------------------------------- packing
 
 
-@intrinsic
-def move(context, source, target):
+@Written
+def move(builder, source, target):
     """Copy as many elements as a tile has rows, as one vector."""
-
-    def generate(context, builder, signature, arguments):
-        kind = ir.VectorType(NUMBER, ROWS).as_pointer()
-        source, target = (builder.inttoptr(a, kind) for a in arguments)
-        builder.store(builder.load(source, align=SIZE), target, align=SIZE)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    kind = ir.VectorType(NUMBER, ROWS).as_pointer()
+    found = builder.load(builder.inttoptr(source, kind), align=SIZE)
+    builder.store(found, builder.inttoptr(target, kind), align=SIZE)
 
 
-@njit(f"void({', '.join(['int64'] * 10)})", **INSIDE)
+@Entry
 def pack_lines(x, line, step, inner, begin, end, high, unit, packed, block):
     """Columns of a second factor as panels, or rows of a first one in blocks as high as a tile.
 
@@ -173,7 +147,7 @@ def pack_lines(x, line, step, inner, begin, end, high, unit, packed, block):
 # ---------------------------------------------------------------------------------- what is called
 
 
-@cfunc(f"void({', '.join(['int64'] * 12)})", cache=True, **PLAIN)
+@Entry
 def multiply(x, block, row, step, rows, packed, inner, columns, out, out_row, more, spare):
     """Rows times a packed factor.
 
@@ -205,7 +179,7 @@ def multiply(x, block, row, step, rows, packed, inner, columns, out, out_row, mo
                         numbers_at(target + r * out_row)[j] = numbers_at(result + r * result_row)[j]
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
+@Entry
 def pack(table, phase, part, parts):
     """A second factor. The table: where it is, its steps, rows and columns, where it goes."""
     a = int64_at(table)
@@ -216,13 +190,12 @@ def pack(table, phase, part, parts):
     pack_lines(a[0], a[2], a[1], a[3], begin, end, WIDE, LANES, packed, panel)
 
 
-@cfunc("void(int64, int64, int64, int64)", cache=True, **PLAIN)
+@Entry
 def gemm(table, phase, part, parts):
     """A product: some rows or some columns of it; what a part has packed, no other part reads.
 
     The table: where each factor is, and its steps; rows, inner index, columns; where the result
-    is, and from row to row; room to pack in, and how much for a part; where it is written
-    where ``multiply`` is.
+    is, and from row to row; room to pack in, and how much for a part.
     """
     a = int64_at(table)
     x, row, step, w, w_row, w_step = a[0], a[1], a[2], a[3], a[4], a[5]
@@ -235,7 +208,6 @@ def gemm(table, phase, part, parts):
         panels = -(-columns // WIDE)
         begin = panels * part // parts * WIDE
         end = min(columns, panels * (part + 1) // parts * WIDE)
-    multiplying = int64_at(a[13])[0]
     spare, rearranged = room, room + TILE
     packed = rearranged + (CHUNK * INNER + CHUNK * LANES) * SIZE
     for k in range(0, inner, INNER):
@@ -247,13 +219,13 @@ def gemm(table, phase, part, parts):
             there, target = min(CHUNK, high - i), out + i * out_row + begin * SIZE
             source = x + i * row + k * step
             if step == SIZE:
-                call(
-                    multiplying, source, 0, row, step, there, packed, depth, end - begin,
+                multiply(
+                    source, 0, row, step, there, packed, depth, end - begin,
                     target, out_row, k, spare,
                 )  # fmt: skip
             else:
                 pack_lines(source, row, step, depth, 0, there, ROWS, ROWS, rearranged, block)
-                call(
-                    multiplying, rearranged, block, SIZE, ROWS * SIZE, there, packed, depth,
-                    end - begin, target, out_row, k, spare,
+                multiply(
+                    rearranged, block, SIZE, ROWS * SIZE, there, packed, depth, end - begin,
+                    target, out_row, k, spare,
                 )  # fmt: skip
