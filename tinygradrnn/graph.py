@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import takewhile
+from itertools import starmap, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -217,12 +217,7 @@ class Graph:
         ValueError
             Unless the graph has one output, a single number.
         """
-        for node, gradient, sent in self._walk(None):
-            terms = [
-                None if term is None else to_host(dense(term, source.shape))
-                for source, term in zip(node.inputs, sent, strict=False)
-            ]
-            yield BackwardEvent(node, to_host(gradient), tuple(terms))
+        return starmap(event_of, self._walk(None))
 
     def _walk(self, towards: list[Node] | None) -> Iterator[tuple[Node, Any, list[Any]]]:
         if len(self._tensors) != 1:
@@ -237,6 +232,15 @@ class Graph:
 def to_host(array: Array) -> np.ndarray[Any, Any]:
     """A copy as a NumPy array."""
     return np.array(backend_of(array).to_numpy(array))
+
+
+def event_of(node: Node, gradient: Any, sent: Sequence[Any]) -> BackwardEvent:
+    """What the backward walk yields, with copies of arrays; of a recorded one the values."""
+    terms = [
+        None if term is None else to_host(dense(term, source.shape))
+        for source, term in zip(node.inputs, sent, strict=False)
+    ]
+    return BackwardEvent(node, to_host(gradient), tuple(terms))
 
 
 def _host(node: Node) -> np.ndarray[Any, Any]:

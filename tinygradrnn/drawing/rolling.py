@@ -353,7 +353,7 @@ def _measured(graph: Graph, diagram: Diagram, merged: _Merger) -> Diagram:
         sums += [[term for terms in uses for term in terms], *uses]
     states = _state_nodes(builder, merged)
     sums += [[(node, None)] for nodes in states.values() for node in nodes.values()]
-    sizes = iter(measure(graph, sums))
+    sizes = iter(measure(graph.backward_events(), sums))
     boxes, wires = list(diagram.boxes), list(diagram.wires)
     for k in weights:
         boxes[k] = replace(boxes[k], total=next(sizes))
