@@ -217,7 +217,8 @@ def title(reading: Reading, level: str, rolled: bool = False) -> str:
     counts: dict[int, int] = {}
     for step in reading.steps:
         counts[step.phase] = counts.get(step.phase, 0) + 1
-    parts = [found or "Computation graph", f"{level} level", *(["rolled"] if rolled else [])]
+    without = "Recurrence" if reading.states else "Computation graph"
+    parts = [found or without, f"{level} level", *(["rolled"] if rolled else [])]
     if counts:
         parts.append("T = " + " + ".join(map(str, counts.values())))
     return " · ".join(parts)

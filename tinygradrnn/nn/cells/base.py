@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
 
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.states import State, alike, describe, map_state, same_structure
-from tinygradrnn.recording import Leaf, scope
+from tinygradrnn.nn.states import State, alike, describe, map_state, name_nodes, same_structure
+from tinygradrnn.recording import Leaf, cell_scope, scope
+from tinygradrnn.recording import state as recording
 from tinygradrnn.tensors import Tensor, as_tensor
 
 
@@ -39,6 +41,18 @@ class Cell(Module):
     input_size: int | None = None
     equations: Mapping[str, str] = MappingProxyType({})
     variant = ""
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """One step; in a loop of one's own, under ``tg.timestep(t)``, recorded as RNN does it."""
+        here = recording.place
+        if here.timestep is None or here.cell is not None:
+            return super().__call__(*inputs, **options)
+        lines = equations_of(self, backwards=False)
+        owner = scope(self._name) if self._name else nullcontext()
+        with owner, cell_scope(type(self).__name__, self.variant, equations=lines):
+            y, state = self.forward(*inputs, **options)
+        name_nodes(state)
+        return y, state
 
     def transition(self, state: State, x: Tensor) -> State:
         """R: the next state from the state and the input (B, F)."""
