@@ -279,26 +279,18 @@ def recurrent_layers(nodes: Iterable[Node]) -> dict[Node, int]:
         In recorded order.
     """
     found: dict[Node, int] = {}
-    latest: dict[tuple[Any, ...], tuple[int, set[int], int]] = {}
-    running: dict[tuple[str, ...], tuple[int, list[object]]] = {}
+    latest: dict[tuple[str, ...], tuple[int, set[int], int]] = {}
     count = 0
     for node in nodes:
         cell, label = node.cell, node.timestep
         if cell is None or label is None:
             continue
-        block = node.place.equations  # each block has its own
-        at, blocks = running.get(cell, (label, []))
-        blocks = blocks if at == label else []
-        if not any([block is known for known in blocks]):
-            blocks.append(block)
-        running[cell] = label, blocks
-        key = (cell, len(blocks))  # a second cell of this kind in one step is another layer
-        current, visited, layer = latest.get(key, (label, set(), -1))
+        current, visited, layer = latest.get(cell, (label, set(), -1))
         if layer < 0 or (label != current and label in visited):
             visited, layer = set(), count
             count += 1
         visited.add(label)
-        latest[key] = (label, visited, layer)
+        latest[cell] = (label, visited, layer)
         found[node] = layer
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import takewhile
 from typing import TypeVar
 
 from tinygradrnn.drawing.contract import module_of
@@ -77,9 +76,7 @@ def _owners(reading: Reading, layers: dict[int, Layer], alike: list[Node]) -> li
     """As few words as tell leaves with one name apart: the layer, and the part of it."""
     if len(alike) == 1:
         return [""]
-    scopes = zip(*[r.scope for n in alike for r, _ in reading.readers[n]], strict=False)
-    shared = len(list(takewhile(lambda names: len(set(names)) == 1, scopes)))
-    wholes = [_layer_of(reading, layers, n, shared) for n in alike]
+    wholes = [_layer_of(reading, layers, n) for n in alike]
     parts = [_part_of(reading, n) for n in alike]
     both = [" ".join(filter(None, pair)) for pair in zip(wholes, parts, strict=True)]
     for choice in (wholes, parts):
@@ -90,14 +87,11 @@ def _owners(reading: Reading, layers: dict[int, Layer], alike: list[Node]) -> li
     return both
 
 
-def _layer_of(reading: Reading, layers: dict[int, Layer], leaf: Node, shared: int) -> str:
-    """The name of its layer, else the first of its scopes that not all leaves share."""
+def _layer_of(reading: Reading, layers: dict[int, Layer], leaf: Node) -> str:
     readers = [reader for reader, _ in reading.readers[leaf]]
     group = _only(reading.group.get(reader) for reader in readers)
     if group in layers:
-        return layers[group].whole or "".join(
-            _only(reader.scope[shared : shared + 1] for reader in readers) or ()
-        )
+        return layers[group].whole or "".join(_only(reader.scope[:1] for reader in readers) or ())
     scopes = _only(module_of(reader) for reader in readers) or ()
     return next((module_name(name) for name in reversed(scopes) if name != "module"), "")
 

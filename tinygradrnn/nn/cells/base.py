@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -11,8 +10,7 @@ from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.nn.modules import Module
 from tinygradrnn.nn.states import State, alike, describe, map_state, name_nodes, same_structure
-from tinygradrnn.recording import Leaf, cell_scope, scope
-from tinygradrnn.recording import state as recording
+from tinygradrnn.recording import Leaf, scope
 from tinygradrnn.tensors import Tensor, as_tensor
 
 
@@ -42,18 +40,6 @@ class Cell(Module):
     equations: Mapping[str, str] = MappingProxyType({})
     variant = ""
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """One step; in a loop of one's own, under ``tg.timestep(t)``, recorded as RNN does it."""
-        here = recording.place
-        if here.timestep is None or here.cell is not None:
-            return super().__call__(*inputs, **options)
-        lines = equations_of(self, backwards=False)
-        owner = scope(self._name) if self._name else nullcontext()
-        with owner, cell_scope(type(self).__name__, self.variant, equations=lines):
-            y, state = self.forward(*inputs, **options)
-        name_nodes(state)
-        return y, state
-
     def transition(self, state: State, x: Tensor) -> State:
         """R: the next state from the state and the input (B, F)."""
         raise TypeError(f"{type(self).__name__} must define transition(state, x)")
@@ -74,6 +60,7 @@ class Cell(Module):
         check_input(self, x, ("B", "F"))
         state = checked_state(self, state, x.shape[0])
         state = self.transition(state, x)
+        name_nodes(state)
         return self.output(state), state
 
     def zeros(self, *shape: int) -> Tensor:
