@@ -42,16 +42,16 @@ def build_rolled(
     ValueError
         If there are no time steps, or no one step can stand for all of them.
     """
-    if level == "layer":
-        raise ValueError(
-            'rolled: level="layer" draws no time steps that could be rolled up; use level="cell", '
-            "or leave rolled out"
-        )
     reading = Reading(graph.nodes)
     if not reading.steps:
         raise ValueError(
             f"rolled: this graph has no time steps. {INSTEAD}, or label the steps of a loop of "
             "your own with tg.timestep(t)"
+        )
+    if level == "layer":
+        raise ValueError(
+            'rolled: level="layer" draws no time steps that could be rolled up; use level="cell", '
+            "or leave rolled out"
         )
     if not reading.regular:
         raise ValueError(
