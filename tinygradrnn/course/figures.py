@@ -38,16 +38,19 @@ def figure(shown: Shown, page: str | None = None) -> str:
 
 
 def picture(shown: Shown) -> str:
-    """A picture as an image that holds its file; of a graph, one for light and dark pages."""
-    content, kind = shown.content, "png"
+    """A picture as an image that holds its file; of a graph, one for light and dark pages.
+
+    A plot is on white paper; the style sheet turns it dark.
+    """
+    content, kind, marked = shown.content, "png", ' class="plot"'
     if shown.suffix == ".svg":
-        kind = "svg+xml"
+        kind, marked = "svg+xml", ""
         content = both_themes(shown.drawing).encode() if shown.drawing else content
     width, height = size(shown)
     data = base64.b64encode(content).decode()
     alternative = shown.title if shown.caption is None else f"{shown.title}. {shown.caption}"
     return (
-        f'<img src="data:image/{kind};base64,{data}" alt="{escape(alternative)}" '
+        f'<img{marked} src="data:image/{kind};base64,{data}" alt="{escape(alternative)}" '
         f'width="{width}" height="{height}" style="--width: {width}px">'
     )
 
