@@ -135,7 +135,7 @@ def test_a_plot_is_dark_on_a_dark_page(visit, site):
     for scheme, dark in (("light", False), ("dark", True)):
         page = visit(site / "01_sums.html", color_scheme=scheme)
         for turned in (dark, not dark):
-            pixels = imread(BytesIO(page.locator("figure img.plot").screenshot()))
+            pixels = imread(BytesIO(page.locator("figure img[alt='Plot: Squares']").screenshot()))
             corner, ink = pixels[3, 3, :3], pixels[..., :3].mean(axis=-1)
             assert corner.max() < 0.15 if turned else corner.min() > 0.99
             assert ink.max() > 0.85 if turned else ink.min() < 0.15  # titles, axes
