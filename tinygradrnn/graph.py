@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import takewhile
+from itertools import starmap, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,10 @@ class Graph:
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
-        """The parameters by name: its own where that is unique, else its path in the model."""
+        """The parameters by name: its own where that is unique, else its path in the model.
+
+        A path begins with the :meth:`owner`.
+        """
         leaves = [node for node in self.nodes if isinstance(node, Leaf) and node.op == "parameter"]
         short = [leaf.name or "" for leaf in leaves]
         named: dict[str, Tensor] = {}
@@ -85,12 +88,27 @@ class Graph:
             if not name:
                 name = f"parameter {position}"
             elif short.count(name) > 1:
-                name = getattr(tensor, "path", None) or name
+                name = getattr(tensor, "path", None) or f"{self.owner(tensor)}.{name}".lstrip(".")
             unique, again = name, 2
             while unique in named:
                 unique, again = f"{name} ({again})", again + 1
             named[unique] = tensor
         return named
+
+    def owner(self, parameter: Tensor) -> str:
+        """The path of the module that a parameter belongs to, ``"rnn.layers.0.cell"``, or "".
+
+        A model that is gone leaves what its nodes tell: the recurrent layer, or the scopes, that
+        read the parameter.
+        """
+        leaf = parameter.node
+        if isinstance(leaf, Leaf) and leaf.handle is not None:
+            return (getattr(leaf.handle, "path", None) or "").rpartition(".")[0]
+        readers = self.readers[leaf]
+        layers = {self.layers.get(reader) for reader in readers}
+        if len(layers) == 1 and (layer := layers.pop()) is not None:
+            return self.layer_names[layer]
+        return ".".join(_shared([reader.scope for reader in readers]))
 
     @cached_property
     def timesteps(self) -> list[int]:
@@ -125,7 +143,8 @@ class Graph:
     def layer_names(self) -> tuple[str, ...]:
         """The recurrent layers by the path of their cell in the model, ``"rnn.layers.0.cell"``.
 
-        The type of the cell where its weights have no path; numbered where it runs again.
+        Where its weights have no path, the scopes that it ran in, or else the type of the cell;
+        numbered where it runs again.
         """
         paths: list[list[str]] = []
         for node, layer in self.layers.items():
@@ -135,8 +154,12 @@ class Graph:
                 held = source.handle if isinstance(source, Leaf) else None
                 if path := getattr(held, "path", None):
                     paths[layer].append(path)
-        kinds = {layer: (node.cell or ("",))[-1] for node, layer in self.layers.items()}
-        names = [_common(found) or kinds[layer] for layer, found in enumerate(paths)]
+        cells = {layer: node.cell or () for node, layer in self.layers.items()}
+        names = []
+        for layer, found in enumerate(paths):
+            *scopes, kind = cells[layer]
+            modules = [path.split(".")[:-1] for path in found]
+            names.append(".".join(_shared(modules) or ([*scopes, "cell"] if scopes else [kind])))
         return tuple(
             name if name not in names[:n] else f"{name} ({names[:n].count(name) + 1})"
             for n, name in enumerate(names)
@@ -217,12 +240,7 @@ class Graph:
         ValueError
             Unless the graph has one output, a single number.
         """
-        for node, gradient, sent in self._walk(None):
-            terms = [
-                None if term is None else to_host(dense(term, source))
-                for source, term in zip(node.inputs, sent, strict=False)
-            ]
-            yield BackwardEvent(node, to_host(gradient), tuple(terms))
+        return starmap(event_of, self._walk(None))
 
     def _walk(self, towards: list[Node] | None) -> Iterator[tuple[Node, Any, list[Any]]]:
         if len(self._tensors) != 1:
@@ -237,6 +255,15 @@ class Graph:
 def to_host(array: Array) -> np.ndarray[Any, Any]:
     """A copy as a NumPy array."""
     return np.array(backend_of(array).to_numpy(array))
+
+
+def event_of(node: Node, gradient: Any, sent: Sequence[Any]) -> BackwardEvent:
+    """What the backward walk yields, with copies of arrays; of a recorded one the values."""
+    terms = [
+        None if term is None else to_host(dense(term, source))
+        for source, term in zip(node.inputs, sent, strict=False)
+    ]
+    return BackwardEvent(node, to_host(gradient), tuple(terms))
 
 
 def _host(node: Node) -> np.ndarray[Any, Any]:
@@ -268,8 +295,7 @@ def recurrent_layers(nodes: Iterable[Node]) -> dict[Node, int]:
     return found
 
 
-def _common(paths: Sequence[str]) -> str:
-    """The path of the module that holds parameters: what their own paths begin with."""
-    modules = [path.split(".")[:-1] for path in paths]
-    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*modules, strict=False))
-    return ".".join(parts[0] for parts in shared)
+def _shared(names: Sequence[Sequence[str]]) -> list[str]:
+    """What several sequences begin with."""
+    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))
+    return [parts[0] for parts in alike]

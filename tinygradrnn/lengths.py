@@ -110,4 +110,6 @@ def last_of(y: Tensor, lengths: Lengths | None) -> Tensor:
     if lengths is None:
         return ops.getitem(y, (slice(None), y.shape[1] - 1))
     rows = as_tensor(np.arange(y.shape[0]), beside=y)
-    return ops.take(y, rows, lengths.tensor - 1, index=(ops.Hole(0), ops.Hole(1)))
+    ends = lengths.tensor - 1
+    ends.name = "last step"
+    return ops.take(y, rows, ends, index=(ops.Hole(0), ops.Hole(1)))

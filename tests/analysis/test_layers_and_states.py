@@ -197,3 +197,28 @@ def test_descent_along_directions_and_to_where_the_loss_ends(tmp_path):
         lambda: F.log(w).sum(), (w, 0), (w, 1), learning_rate=1.0, steps=9, start=(1.0, 1.0)
     )
     assert ends.tolist() == [[1, 1], [0, 0]]  # the slope at 0 is infinite
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_layers_of_a_model_that_is_gone_stay_apart(rng, options):
+    x = rng.standard_normal((2, 3, N_IN)).astype("float32")
+    width = 2 * H if "bidirectional" in options else H
+
+    def loss(model, readout):
+        return readout(model(x).last).sum()
+
+    model, readout = nn.LSTM(N_IN, H, **options), nn.Linear(width, 1)
+    held = analysis.gradient_flow(loss(model, readout))
+    alone = loss(nn.LSTM(N_IN, H, **options), nn.Linear(width, 1))
+    flow = analysis.gradient_flow(alone)
+    assert flow.layers == tuple(f"LSTM.{layer}" if layer else "Linear" for layer in held.layers)
+    assert flow.state_layers == tuple(f"LSTM.{layer}" for layer in held.state_layers)
+    assert flow.parameters[0] == f"LSTM.{held.parameters[0]}"
+    assert len(flow.by_layer()) == 3
+
+
+def test_an_encoder_and_a_decoder_that_are_gone_stay_apart(rng):
+    x = rng.standard_normal((2, 3, N_IN)).astype("float32")
+    state = nn.GRU(N_IN, H)(x).state
+    flow = analysis.gradient_flow(nn.GRU(N_IN, H)(x, state).last.sum())
+    assert tuple(dict.fromkeys(flow.layers)) == ("GRU.layers.0.cell", "GRU.layers.0.cell (2)")

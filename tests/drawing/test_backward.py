@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 
@@ -26,6 +27,7 @@ from tinygradrnn.cli import main
 from tinygradrnn.drawing import draw
 from tinygradrnn.drawing.backward import record
 from tinygradrnn.drawing.text import number
+from tinygradrnn.recording import Place, Watch, Within
 
 ALL_CELLS = CELLS | MORE_CELLS
 LEVELS = ("op", "gate", "cell", "layer")
@@ -278,6 +280,40 @@ def test_long_sequences_stay_quick():
     start = time.perf_counter()
     draw(loss, backward=True).dot  # noqa: B018
     assert time.perf_counter() - start < 4
+
+
+class CountTerms(Watch, Within):
+    """Counts the terms that gradient rules give."""
+
+    count = 0
+
+    def term(self, node, term):
+        self.count += 1
+
+    def _place(self, before):
+        return Place(watch=self)
+
+
+@pytest.mark.parametrize("what", [{"backward": True}, {"gradients": True}], ids=str)
+@pytest.mark.parametrize("network", ["attention", "stacked"])  # attention: with a box "… folded …"
+def test_the_graph_is_walked_once(network, what):
+    loss = NETWORKS[network](steps=30)
+    drawing, once = CountTerms(), CountTerms()
+    with drawing:
+        draw(loss, **what)
+    with once:
+        loss.backward()
+    assert drawing.count == once.count > 0
+
+
+def test_the_collector_is_spared():
+    loss, runs = loss_of(CELLS["lstm"](), 100), []
+    gc.callbacks.append(count := lambda *_: runs.append(1))
+    try:
+        draw(loss, backward=True)
+    finally:
+        gc.callbacks.remove(count)
+    assert len(runs) <= 2  # when it is switched on again: its start and its end
 
 
 # -------------------------------------------------------------------- errors, files, golden

@@ -13,7 +13,7 @@ from tinygradrnn import nn
 from tinygradrnn.drawing import draw
 from tinygradrnn.drawing.building import build
 from tinygradrnn.drawing.records import Box, Diagram, Step
-from tinygradrnn.drawing.text import width
+from tinygradrnn.drawing.text import number, width
 
 
 def diagram_of(loss: tg.Tensor, **options) -> Diagram:
@@ -383,3 +383,21 @@ def test_the_gradient_of_a_cell_is_that_of_its_state():
     assert middle.twin is not None
     assert middle.twin.text[0] == "∂s₂"
     assert middle.twin.size > 0
+
+
+# ---------------------------------------------------------------- gradients without a time axis
+
+
+@pytest.mark.parametrize("network", ["perceptron", "stacked"])
+def test_sizes_of_gradients_stand_in_the_boxes_of_weights(network):
+    loss = NETWORKS[network]()
+    drawing = draw(loss, level="layer", gradients=True)
+    weights = [box for box in drawing.diagram.boxes if box.kind == "weight"]
+    shown = {shape.text[0]: shape.text[1:] for shape in drawing.scene.shapes}
+    assert weights
+    for box in weights:
+        assert box.total > 0
+        assert shown[box.text[0]] == (f"‖∂L/∂·‖ {number(box.total)}",)
+    legend = [text.text for text in drawing.scene.texts]
+    assert "arrows run forward · numbers, thickness of weights: ‖∂L/∂·‖, — none" in legend
+    assert not faults(drawing.scene)

@@ -338,6 +338,7 @@ def changing() -> tg.Tensor:
     ("make", "options", "message"),
     [
         (NETWORKS["perceptron"], {}, r"no time steps.*without rolled=True.*tg\.timestep"),
+        (NETWORKS["perceptron"], {"level": "layer"}, r"no time steps.*without rolled=True"),
         (NETWORKS["attention"], {}, r"reads all steps.*without rolled=True"),
         (NETWORKS["normalised"], {}, r"reads all steps.*without rolled=True"),
         (skipping, {}, r"step 3 reads a value of step 1.*without rolled=True"),

@@ -58,7 +58,7 @@ def test_outputs_stand_beneath_their_cells(done):
     text = tutorial_page(done)
     parts = ["requires_grad", "<samp>gradient &lt;of x&gt;: [2. 4.]</samp>", 'id="pictures"']
     parts += ["data:image/svg", "The &quot;tap&quot; of each step &amp; more.</figcaption>"]
-    parts += ["data:image/png", "<iframe", "np.float32(6.0)", '<section class="exercise">']
+    parts += ["Plot: Squares", "<iframe", "np.float32(6.0)", '<section class="exercise">']
     parts += ["<summary>Solution</summary>", "solved: [ 3. 12.]", "</section>"]
     at = [text.index(part) for part in parts]
     assert at == sorted(at)
@@ -203,5 +203,6 @@ def test_pictures_hold_their_files(done):
     image = check_page(tutorial_page(done)).all("img")[1]
     (shown,) = [each for each in done.shown() if each.suffix == ".png"]
     head, _, data = str(image["src"]).partition(",")
-    assert head == "data:image/png;base64"
-    assert base64.b64decode(data) == shown.content
+    assert head == "data:image/svg+xml;base64"
+    both = re.findall(r'"data:image/png;base64,([^"]+)"', base64.b64decode(data).decode())
+    assert [base64.b64decode(each) for each in both] == [shown.content, shown.dark]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import runpy
 import sys
+from io import BytesIO
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from tutorials.lessons_and_course import FIRST
 
 import tinygradrnn as tg
 from tinygradrnn.course import show
-from tinygradrnn.course.showing import Shown, received_by
+from tinygradrnn.course.showing import Shown, as_shown, received_by
 from tinygradrnn.drawing import RendererNotFoundError
+from tinygradrnn.drawing.theme import DARK
 from tinygradrnn.models import example_loss
 
 pytestmark = pytest.mark.numpy_only("about files and processes")
@@ -109,3 +113,31 @@ def test_without_graphviz_a_tutorial_goes_on(tmp_path, monkeypatch, capsys, draw
     path = tmp_path / "test_showing" / "graph.dot"
     assert path.read_text("utf-8").startswith("digraph")
     assert capsys.readouterr().out == f"graph is kept as DOT: no Graphviz\n{path}\n"
+
+
+# ---------------------------------------------------------------- plots on dark pages
+
+
+def test_a_plot_is_drawn_for_dark_pages_and_left_as_it_was():
+    figure = Figure((4, 2))
+    left, right = figure.subplots(1, 2)
+    left.plot([1, 4, 9], color="black", label="squares")
+    left.plot([1, 2, 3], color="red")
+    left.legend()
+    image = right.imshow([[1.0, 2.0]])
+    right.text(0, 0, "1")
+    figure.colorbar(image)
+    shown = as_shown(figure, "both")
+    assert shown.dark != shown.content
+    light, dark = (imread(BytesIO(each))[..., :3] for each in (shown.content, shown.dark))
+    page = [int(DARK.page[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    assert light[2, 2].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(dark[2, 2], page, atol=0.01)
+    same = (light == dark).all(axis=-1)
+    yellow, red = light[..., 2] < 0.3, light[..., 0] > 0.99
+    coloured = (yellow & (light[..., 0] > 0.9)) | (red & (light[..., 1] < 0.01))
+    assert coloured.sum() > 1000
+    assert same[coloured].mean() > 0.98  # what shows numbers stays as it is, but for fringes
+    assert [line.get_color() for line in left.lines] == ["black", "red"]
+    again = as_shown(figure, "both")
+    assert (again.content, again.dark) == (shown.content, shown.dark)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import started_browser, until, visits
+from matplotlib.image import imread
 from tutorials.lessons_and_course import LESSONS
 
 from tinygradrnn.cli import main
@@ -113,6 +115,31 @@ def test_light_and_dark(visit, site):
     assert page.evaluate(COLOUR) == WHITE
     dark = visit(site / "01_sums.html", color_scheme="dark")
     assert dark.evaluate(COLOUR) == BLACK
+
+
+def test_the_stepping_page_stays_where_it_is_when_the_theme_changes(visit, site):
+    page = visit(site / "01_sums.html", color_scheme="light")
+    page.locator("iframe").scroll_into_view_if_needed()
+    frame = page.frame_locator("iframe")
+    frame.locator("#next").click()
+    frame.locator("#next").click()
+    colour = "element => getComputedStyle(element).backgroundColor"
+    for expected in (BLACK, WHITE):
+        page.get_by_role("button", name="Theme").click()
+        until(page, f"{COLOUR} === '{expected}'")
+        assert frame.locator("html").evaluate(colour) == expected
+        assert frame.locator("#position").inner_text() == "2 / 5"
+
+
+def test_a_plot_is_dark_on_a_dark_page(visit, site):
+    for scheme, dark in (("light", False), ("dark", True)):
+        page = visit(site / "01_sums.html", color_scheme=scheme)
+        for turned in (dark, not dark):
+            pixels = imread(BytesIO(page.locator("figure img[alt='Plot: Squares']").screenshot()))
+            corner, ink = pixels[3, 3, :3], pixels[..., :3].mean(axis=-1)
+            assert corner.max() < 0.15 if turned else corner.min() > 0.99
+            assert ink.max() > 0.85 if turned else ink.min() < 0.15  # titles, axes
+            page.get_by_role("button", name="Theme").click()
 
 
 def test_a_graph_is_dark_on_a_dark_page(visit, site):

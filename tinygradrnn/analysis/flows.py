@@ -194,7 +194,7 @@ def gradient_flow(loss: Tensor) -> GradientFlow:
     layers = ["" if layer is None else graph.layer_names[layer] for layer, _ in states]
     return GradientFlow(
         tuple(names.values()),
-        tuple([_layer(p) for p in graph.parameters.values() if p.requires_grad]),
+        tuple([graph.owner(p) for p in graph.parameters.values() if p.requires_grad]),
         tuple(steps),
         np.array([[norms.get((leaf, t), 0.0) for t in steps] for leaf in names]),
         np.array([[(leaf, t) in norms for t in steps] for leaf in names], dtype=bool),
@@ -268,8 +268,3 @@ def short_layers(layers: Sequence[str]) -> list[str]:
 def _norm(array: Array) -> float:
     xp = backend_of(array).xp
     return float(xp.sqrt(xp.multiply(array, array, dtype="float64").sum()))
-
-
-def _layer(parameter: Tensor) -> str:
-    path: Any = getattr(parameter, "path", None) or ""
-    return str(path.rpartition(".")[0])

@@ -23,11 +23,19 @@ function remember(name) {
   }
 }
 
-// What is in a frame cannot ask which theme is chosen here: it is told in its own first tag.
+// What is in a frame cannot ask which theme is chosen here: it is told, or if it has not been
+// built yet, finds it in its own first tag. To build it again would take it back to its start.
+const built = new WeakSet();
+for (const frame of document.querySelectorAll("iframe")) {
+  frame.addEventListener("load", () => built.add(frame));
+}
+
 function choose(name) {
+  const told = `<html lang="en" data-theme="${name}">`;
   root.dataset.theme = name;
   for (const frame of document.querySelectorAll("iframe")) {
-    frame.srcdoc = frame.srcdoc.replace(/<html[^>]*>/, `<html lang="en" data-theme="${name}">`);
+    if (built.has(frame)) frame.contentWindow.postMessage({ theme: name }, "*");
+    else frame.srcdoc = frame.srcdoc.replace(/<html[^>]*>/, told);
   }
 }
 

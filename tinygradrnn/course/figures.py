@@ -38,12 +38,13 @@ def figure(shown: Shown, page: str | None = None) -> str:
 
 
 def picture(shown: Shown) -> str:
-    """A picture as an image that holds its file; of a graph, one for light and dark pages."""
-    content, kind = shown.content, "png"
-    if shown.suffix == ".svg":
-        kind = "svg+xml"
-        content = both_themes(shown.drawing).encode() if shown.drawing else content
+    """A picture as an image that holds its file, for light and dark pages."""
+    content, kind = shown.content, "svg+xml" if shown.suffix == ".svg" else "png"
     width, height = size(shown)
+    if shown.drawing:
+        content = both_themes(shown.drawing).encode()
+    elif shown.dark:
+        content, kind = both_plots(content, shown.dark, width, height).encode(), "svg+xml"
     data = base64.b64encode(content).decode()
     alternative = shown.title if shown.caption is None else f"{shown.title}. {shown.caption}"
     return (
@@ -80,6 +81,20 @@ def both_themes(drawing: Drawing) -> str:
         f"{{ :root {{ {second} }} }}</style>"
     )
     return svg.replace("</title>", f"</title>\n{style}", 1)
+
+
+def both_plots(light: bytes, dark: bytes, width: int, height: int) -> str:
+    """SVG of two PNG files, that shows the one for where it is looked at."""
+    images = "".join(
+        f'<image id="{name}" width="{width}" height="{height}" '
+        f'href="data:image/png;base64,{base64.b64encode(content).decode()}"/>'
+        for name, content in (("light", light), ("dark", dark))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        "<style>#dark { display: none; } @media (prefers-color-scheme: dark) "
+        f"{{ #light {{ display: none; }} #dark {{ display: inline; }} }}</style>{images}</svg>"
+    )
 
 
 def _frame(shown: Shown, caption: str, page: str | None) -> str:

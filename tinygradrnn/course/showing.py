@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygradrnn.checkpoint import write_atomically
+from tinygradrnn.course.plots import darkened
 from tinygradrnn.drawing import Drawing, RendererNotFoundError
 from tinygradrnn.stepper import StepThrough
 
@@ -42,6 +43,8 @@ class Shown:
         What its author says of it.
     drawing : Drawing or None
         What the picture was drawn from, if it is the picture of a graph.
+    dark : bytes or None
+        Of a plot: the same for dark pages.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Shown:
     title: str
     caption: str | None = None
     drawing: Drawing | None = None
+    dark: bytes | None = None
 
     def save(self, folder: Path) -> Path:
         """Write the file into a folder, and return where it is."""
@@ -123,7 +127,10 @@ def as_shown(thing: Any, name: str, caption: str | None = None) -> Shown | None:
         title = unescape(page.partition("<title>")[2].partition("</title>")[0])
         return Shown(name, ".html", page.encode("utf-8", "replace"), title, caption)
     if _is_figure(thing):
-        return Shown(name, ".png", _png(thing), _axes_in_words(thing), caption)
+        light = _png(thing)
+        with darkened(thing):
+            dark = _png(thing)
+        return Shown(name, ".png", light, _axes_in_words(thing), caption, dark=dark)
     return None
 
 

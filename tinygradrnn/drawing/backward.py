@@ -9,20 +9,22 @@ the twin of its box; where terms meet to the twin of the box they are sent to.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.naming import Naming
 from tinygradrnn.drawing.reading import Reading
 from tinygradrnn.drawing.records import Box, Diagram, Step, joint
-from tinygradrnn.drawing.sizes import Term, measure
+from tinygradrnn.drawing.sizes import Term
 from tinygradrnn.drawing.text import number, pretty, shape_text
 from tinygradrnn.drawing.twins import Share, Sum, Twin, gradient_of, listed
-from tinygradrnn.gradients import ancestors, grad, seed_of
-from tinygradrnn.graph import Graph
-from tinygradrnn.recording import Node
+from tinygradrnn.gradients import ancestors, seed_of, walk
+from tinygradrnn.graph import BackwardEvent, Graph, event_of
+from tinygradrnn.ledgers import RecordingLedger, beside
+from tinygradrnn.ops import Part
+from tinygradrnn.recording import Node, at
 from tinygradrnn.tensors import Tensor
 
 Tap = tuple[int, Step]  # the box of a weight, and a step that reads it
@@ -67,11 +69,35 @@ class Drawn:
 
 
 class Recorded(NamedTuple):
-    """The backward graph of a loss: its nodes, the seed ∂L/∂L, and the gradient of each leaf."""
+    """The backward graph of a loss.
+
+    Attributes
+    ----------
+    nodes : list of Node
+    seed : Node
+        ∂L/∂L.
+    gradients : dict of Node to Node
+        That of each leaf.
+    walked : list of (Node, Tensor, list)
+        What the walk yielded.
+    """
 
     nodes: list[Node]
     seed: Node
     gradients: dict[Node, Node]
+    walked: list[tuple[Node, Tensor, list[Any]]]
+
+    def events(self) -> Iterator[BackwardEvent]:
+        """The walk, with values."""
+        for node, gradient, sent in self.walked:
+            yield event_of(node, gradient.data, [_values(term) for term in sent])
+
+
+def _values(term: Any) -> Any:
+    """A term as arrays."""
+    if isinstance(term, Part):
+        return Part(_values(term.values), term.where, tuple(map(_values, term.arrays)))
+    return term.data if isinstance(term, Tensor) else term
 
 
 def seed_for(graph: Graph) -> Tensor:
@@ -100,44 +126,86 @@ def record(graph: Graph) -> Recorded:
         Of one output, a single number.
     """
     seed = seed_for(graph)
-    loss = Tensor(graph.outputs[0])
-    leaves = [node for node in graph.nodes if node.is_leaf and node.requires_grad]
-    found = grad(loss, [Tensor(leaf) for leaf in leaves], seed, create_graph=True)
-    gradients = {leaf: g.node for leaf, g in zip(leaves, found, strict=True)}
+    walked = list(walk({graph.outputs[0]: seed}, RecordingLedger()))
+    gradients = {}
+    for leaf, gradient, _ in walked:
+        if leaf.is_leaf and gradient.dtype != leaf.value.dtype:
+            with at(beside(leaf, None)):
+                gradient = gradient.astype(leaf.value.dtype)
+        if leaf.is_leaf:
+            gradients[leaf] = gradient.node
     forward = set(graph.nodes)
     nodes = [n for n in ancestors(gradients.values(), all_nodes=True) if n not in forward]
-    return Recorded(nodes, seed.node, gradients)
+    return Recorded(nodes, seed.node, gradients, walked)
 
 
-def add_twins(diagram: Diagram, drawn: Drawn) -> Diagram:
-    """The diagram with the backward graph: a twin for every box that a gradient comes back to."""
-    recorded = record(drawn.graph)
-    operations: dict[Home, list[str]] = defaultdict(list)
-    for node, home in homes(recorded, drawn).items():
-        operations[home].append(node.op)
-    sizes, sums = _sizes(diagram, drawn)
-    boxes = []
-    for k, box in enumerate(diagram.boxes):
-        found = tuple(operations.get(k, ()))
-        text = _text(diagram, drawn, k, sizes.get(k), len(sums.get(k, ())))
-        absent = sizes.get(k) is None and not found and box.kind not in ("weight", "state")
-        if text and not absent:
-            tooltip = _tooltip(box, drawn.result.get(k), sizes.get(k), found)
-            twin = Twin(text, sizes.get(k), found, tooltip, sums.get(k, ()))
-            box = replace(box, twin=twin)
-        boxes.append(box)
-    wires = []
-    through_rest = _through_rest(diagram, drawn)
-    for wire in diagram.wires:
-        step = diagram.boxes[wire.targets[0]].step
-        each = tuple(through_rest.get((wire.source, target)) for target in wire.targets)
-        if joint(each) is not None:
-            wire = replace(wire, term=joint(each), terms=each)
-        if step is not None and (wire.source, step) in operations:
-            share = _share(drawn, wire.source, step, operations[wire.source, step])
-            wire = replace(wire, share=share)
-        wires.append(wire)
-    return replace(diagram, boxes=tuple(boxes), wires=tuple(wires), backward=True)
+class Twins:
+    """The backward graph in a diagram: a twin for every box that a gradient comes back to.
+
+    Parameters
+    ----------
+    diagram : Diagram
+    drawn : Drawn
+
+    Attributes
+    ----------
+    recorded : Recorded
+    sums : list of lists of Term
+        What is to be measured for :meth:`add_to`.
+    """
+
+    def __init__(self, diagram: Diagram, drawn: Drawn) -> None:
+        self.drawn = drawn
+        self.recorded = record(drawn.graph)
+        self.of_weight = {
+            k: _places(drawn, drawn.result[k])
+            for k, box in enumerate(diagram.boxes)
+            if box.kind == "weight"
+        }
+        self.through_rest = _through_rest(diagram, drawn)
+        self.sums: list[list[Term]] = [[(node, None)] for node in drawn.result.values()]
+        for places in self.of_weight.values():
+            so_far: list[Term] = []
+            for _, terms, _ in places:
+                so_far = so_far + terms
+                self.sums += [terms, so_far]
+        self.sums += [[use] for uses in self.through_rest.values() for use in uses]
+
+    def add_to(self, diagram: Diagram, measured: Iterator[float | None]) -> Diagram:
+        """The diagram with its twins."""
+        drawn = self.drawn
+        operations: dict[Home, list[str]] = defaultdict(list)
+        for node, home in homes(self.recorded, drawn).items():
+            operations[home].append(node.op)
+        sizes = {k: next(measured) for k in drawn.result}
+        sums = {
+            k: tuple(Sum(place, n, next(measured), next(measured)) for place, _, n in places)
+            for k, places in self.of_weight.items()
+        }
+        through_rest = {
+            ends: joint([next(measured) for _ in uses]) for ends, uses in self.through_rest.items()
+        }
+        boxes = []
+        for k, box in enumerate(diagram.boxes):
+            found = tuple(operations.get(k, ()))
+            text = _text(diagram, drawn, k, sizes.get(k), len(sums.get(k, ())))
+            absent = sizes.get(k) is None and not found and box.kind not in ("weight", "state")
+            if text and not absent:
+                tooltip = _tooltip(box, drawn.result.get(k), sizes.get(k), found)
+                twin = Twin(text, sizes.get(k), found, tooltip, sums.get(k, ()))
+                box = replace(box, twin=twin)
+            boxes.append(box)
+        wires = []
+        for wire in diagram.wires:
+            step = diagram.boxes[wire.targets[0]].step
+            each = tuple(through_rest.get((wire.source, target)) for target in wire.targets)
+            if joint(each) is not None:
+                wire = replace(wire, term=joint(each), terms=each)
+            if step is not None and (wire.source, step) in operations:
+                share = _share(drawn, wire.source, step, operations[wire.source, step])
+                wire = replace(wire, share=share)
+            wires.append(wire)
+        return replace(diagram, boxes=tuple(boxes), wires=tuple(wires), backward=True)
 
 
 # -------------------------------------------------------------------- where operations belong
@@ -145,16 +213,11 @@ def add_twins(diagram: Diagram, drawn: Drawn) -> Diagram:
 
 def homes(recorded: Recorded, drawn: Drawn) -> dict[Node, Home]:
     """For every node of the backward graph the box, or the tap, that it is drawn in."""
-    leaf_of = {gradient: leaf for leaf, gradient in recorded.gradients.items()}
     outputs = [k for k, node in drawn.result.items() if node is drawn.graph.outputs[0]]
     found: dict[Node, Home] = {}
     for node in recorded.nodes:
-        if node is recorded.seed:
-            found[node] = outputs[-1]
-        elif node.place.origin is None:
-            found[node] = drawn.value_in[leaf_of[node]]
-        else:
-            found[node] = _home(drawn, *node.place.origin)
+        origin = node.place.origin  # only ∂L/∂L has none
+        found[node] = outputs[-1] if origin is None else _home(drawn, *origin)
     return found
 
 
@@ -172,32 +235,11 @@ def _home(drawn: Drawn, origin: Node, argument: int | None) -> Home:
     return drawn.computed_in[origin]
 
 
-# -------------------------------------------------------------------- sizes
+# -------------------------------------------------------------------- what is measured
 
 
-def _sizes(
-    diagram: Diagram, drawn: Drawn
-) -> tuple[dict[int, float | None], dict[int, tuple[Sum, ...]]]:
-    """For every box ‖∂L/∂·‖; for every weight its terms, in the order of the walk."""
-    wanted: list[list[Term]] = [[(node, None)] for node in drawn.result.values()]
-    parts: list[tuple[int, Step | int | None, int]] = []
-    for k, box in enumerate(diagram.boxes):
-        if box.kind == "weight":
-            so_far: list[Term] = []
-            for place, terms, steps in _places(drawn, drawn.result[k]):
-                so_far = so_far + terms
-                wanted += [terms, so_far]
-                parts.append((k, place, steps))
-    measured = iter(measure(drawn.graph, wanted))
-    sizes = {k: next(measured) for k in drawn.result}
-    sums: dict[int, list[Sum]] = defaultdict(list)
-    for k, place, steps in parts:
-        sums[k].append(Sum(place, steps, next(measured), next(measured)))
-    return sizes, {k: tuple(found) for k, found in sums.items()}
-
-
-def _through_rest(diagram: Diagram, drawn: Drawn) -> dict[tuple[int, int], float | None]:
-    """Between a box for many operations and another one: the size of all that is sent."""
+def _through_rest(diagram: Diagram, drawn: Drawn) -> dict[tuple[int, int], list[Term]]:
+    """Between a box for many operations and another one: all that is sent."""
     uses: dict[tuple[int, int], list[Term]] = defaultdict(list)
     if any(box.kind == "rest" for box in diagram.boxes):
         for node, target in drawn.computed_in.items():
@@ -206,10 +248,7 @@ def _through_rest(diagram: Diagram, drawn: Drawn) -> dict[tuple[int, int], float
                 ends = {diagram.boxes[k].kind for k in (start, target) if k is not None}
                 if start is not None and start != target and "rest" in ends:
                     uses[start, target].append((node, position))
-    if not uses:
-        return {}
-    sizes = iter(measure(drawn.graph, [[use] for found in uses.values() for use in found]))
-    return {ends: joint([next(sizes) for _ in found]) for ends, found in uses.items()}
+    return uses
 
 
 def _places(drawn: Drawn, weight: Node) -> list[tuple[Step | int | None, list[Term], int]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tinygradrnn.drawing import labels
-from tinygradrnn.drawing.backward import Drawn, add_twins, seed_for
+from tinygradrnn.drawing.backward import Drawn, Twins, seed_for
 from tinygradrnn.drawing.bundle import bundle_weights, merge_parallel
 from tinygradrnn.drawing.choosing import Steps, choose_steps
 from tinygradrnn.drawing.contract import Unit, contract, find_running, is_frozen, limited
@@ -41,38 +41,54 @@ def build(
     gradients: bool = False,
     backward: bool = False,
     steps: Steps = None,
-    timed: bool = True,
+    fits: Callable[[Diagram], bool] = lambda diagram: True,
 ) -> Diagram:
     """What a picture of the graph shows.
 
-    The arguments are those of ``draw``; without ``timed`` it gets no time axis in any case.
+    The arguments are those of ``draw``; ``fits`` says of a diagram, before any size is known,
+    whether its time axis can be drawn. If not, it gets none.
     """
     if backward:
         seed_for(graph)  # before anything else fails in other words
     reading = Reading(graph.nodes)
-    timed = timed and reading.regular and level != "layer" and bool(reading.steps)
+    timed = reading.regular and level != "layer" and bool(reading.steps)
     shown = choose_steps(reading.steps, level, steps) if timed else []
     builder = Builder(graph, reading, level, shown, timed, values)
     diagram = builder.diagram()
+    if timed and not fits(_joined(diagram, level)):
+        builder = Builder(graph, reading, level, [], False, values)
+        diagram = builder.diagram()
     if gradients or backward:
-        parts = [terms for sums in builder.fold_sums for terms in sums]
-        sizes = iter(measure(graph, builder.weight_sums + builder.wire_sums + parts))
-        boxes = list(diagram.boxes)
-        for k in builder.weights:
-            boxes[k] = replace(boxes[k], total=next(sizes))
-        wires = [
-            replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
-            for wire in builder.wires
-        ]
-        for wire, sums in zip(builder.fold_wires, builder.fold_sums, strict=True):
-            size = joint(next(sizes) for _ in sums)
-            wires.append(replace(wire, term=size, terms=(size,)))
-        diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
-    if backward:
-        diagram = add_twins(diagram, builder.drawn())
+        diagram = _measured(builder, diagram, backward)
+    return _joined(diagram, level)
+
+
+def _joined(diagram: Diagram, level: str) -> Diagram:
+    """At the level of cells and layers: weights in bundles, what runs side by side as one."""
     if level == "layer":
         diagram = merge_parallel(diagram)
     return bundle_weights(diagram) if level in ("cell", "layer") else diagram
+
+
+def _measured(builder: Builder, diagram: Diagram, backward: bool) -> Diagram:
+    """The diagram with the sizes of gradients, and its twins, from one walk."""
+    twins = Twins(diagram, builder.drawn()) if backward else None
+    events = twins.recorded.events() if twins else builder.graph.backward_events()
+    parts = [terms for sums in builder.fold_sums for terms in sums]
+    sums = builder.weight_sums + builder.wire_sums + parts
+    sizes = iter(measure(events, sums + twins.sums if twins else sums))
+    boxes = list(diagram.boxes)
+    for k in builder.weights:
+        boxes[k] = replace(boxes[k], total=next(sizes))
+    wires = [
+        replace(wire, term=next(sizes), terms=tuple(next(sizes) for _ in wire.targets))
+        for wire in builder.wires
+    ]
+    for wire, sums in zip(builder.fold_wires, builder.fold_sums, strict=True):
+        size = joint(next(sizes) for _ in sums)
+        wires.append(replace(wire, term=size, terms=(size,)))
+    diagram = replace(diagram, boxes=tuple(boxes), wires=tuple(wires), gradients=True)
+    return twins.add_to(diagram, sizes) if twins else diagram
 
 
 class Builder:

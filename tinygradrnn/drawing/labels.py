@@ -12,6 +12,7 @@ from tinygradrnn.drawing.text import at_step, clean, pretty, shape_text, values_
 from tinygradrnn.recording import Node
 
 RUNNING = "running"  # what RNN calls the mask of the sequences that have not ended
+LAST = "last step"  # and the last step of each of them
 MASK = "dropout mask"
 FROZEN = "(frozen)"  # at the end of the name of a product with a frozen weight
 SIGNS = frozenset("@+×−÷")

@@ -125,6 +125,9 @@ def _scale(scene: Scene, look: Look, line: Callable[..., None]) -> Entry:
     if look.diagram.rolls:
         text = "numbers, thickness of weights: ‖∂L/∂·‖, the sum over all steps · — none"
         thickness = look.tap
+    elif not (look.diagram.steps or look.diagram.backward):
+        text = "arrows run forward · numbers, thickness of weights: ‖∂L/∂·‖, — none"
+        thickness = look.tap
     elif not look.diagram.backward:
         text = f"arrows run forward · {text}"
     marks: list[tuple[float, str]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import takewhile
 
 from tinygradrnn.drawing import labels
 from tinygradrnn.drawing.contract import Unit, computes, module_of
@@ -57,7 +58,7 @@ class Naming:
             names = [name for name in module_of(node) if name != "module"]
             last = not self.reading.readers[node]
             loose = "loss" if last else f"{len(unit.nodes)} operations"
-            own = list(dict.fromkeys(labels.operation(n) for n in unit.nodes if not n.is_leaf))
+            own = list(dict.fromkeys(self._sign(n, unit) for n in unit.nodes if not n.is_leaf))
             weights = any(n.op == "parameter" for inner in unit.nodes for n in inner.inputs)
             if unit.what == "module" and len(own) == 2 and not weights:
                 return "cell", (" → ".join(own),)
@@ -75,14 +76,24 @@ class Naming:
             return "affine", (labels.formula(unit.nodes, partial(self.term, here=here)),)
         if node in self.reading.step and not computes(self.reading, node):
             return "input", (name or labels.operation(node),)
-        sign = labels.operation(node)
-        if node.op == "concatenate" and self.timed and unit.step is not None and not node.name:
-            joined = self.term(node, unit.step.label)
-            sign = sign if joined == "·" else joined
+        sign = self._sign(node, unit)
         held = self.timed and self.reading.state(node) is not None
         if name and (not held or len(unit.nodes) > 1):
             return "gate", (f"{sign}  {name}",)
         return ("op" if sign in labels.SIGNS or sign == "Σ" else "function"), (sign,)
+
+    def _sign(self, node: Node, unit: Unit) -> str:
+        """The sign of an operation; of what joins values these, if all have names of their own."""
+        sign = labels.operation(node)
+        if node.op == "getitem" and node.inputs[-1].name == labels.LAST:
+            return "last"
+        if node.op != "concatenate" or node.name:
+            return sign
+        here = unit.step.label if unit.step is not None else None
+        several = sum(inner.op == "concatenate" for inner in unit.nodes) > 1
+        parts = [self.term(source, here, steps=not several) for source in node.inputs]
+        told = "·" not in parts and len(set(parts)) == len(parts) < 4
+        return f"[{' ; '.join(parts)}]" if told else sign
 
     def _look_of_leaf(self, node: Node, name: str) -> tuple[Kind, tuple[str, ...]]:
         if node in self.initial:
@@ -119,8 +130,11 @@ class Naming:
             return step
         return index_from_t(step - here)
 
-    def term(self, node: Node, here: int | None = None) -> str:
-        """What a value is called in a formula; ``here`` is the step that the formula is of."""
+    def term(self, node: Node, here: int | None = None, steps: bool = True) -> str:
+        """What a value is called in a formula.
+
+        ``here`` is the step that the formula is of; without ``steps`` it is of all of them.
+        """
         if node.op == "parameter":
             return pretty(clean(node.name or "W", 24))
         if node in self.initial:
@@ -128,9 +142,15 @@ class Naming:
                 return self._one_before(node)
             return labels.initial(node, self.initial[node]).removesuffix(" = 0")
         if node.name:
-            return "mask" if node.name.endswith(labels.MASK) else self._directed(node, here)
+            masked = node.name.endswith(labels.MASK)
+            return "mask" if masked else self._directed(node, here, steps)
+        if node.op == "where" and (node.inputs[0].name or "").endswith(labels.RUNNING):
+            return self.term(node.inputs[1], here, steps)
+        if node.op == "getitem" and node.inputs[-1].name == labels.LAST:
+            ends = {self.term(source, here, steps=False) for source in node.inputs[0].inputs}
+            return f"last {ends.pop()}" if len(ends) == 1 and "·" not in ends else "·"
         between = {"multiply": " × ", "concatenate": " ; "}.get(node.op)
-        parts = [self.term(source, here) for source in node.inputs[:4]] if between else []
+        parts = [self.term(source, here, steps) for source in node.inputs[:4]] if between else []
         if between is None or "·" in parts or len(node.inputs) > 3:
             return "·"
         start, end = "()" if between == " × " else "[]"
@@ -146,15 +166,17 @@ class Naming:
         away = 1 if reading.states[slot] else -1
         return at_step(self.states[slot] + arrow, index_from_t(away))
 
-    def _directed(self, node: Node, here: int | None) -> str:
+    def _directed(self, node: Node, here: int | None, steps: bool) -> str:
         """A name with its step; h→₃ and h←₃ where a layer has two directions."""
-        layer = self.layers.get(self.reading.group.get(node, -1))
+        group = self.reading.group.get(node, -1)
+        layer = self.layers.get(group)
         name = clean(node.name or "", 24)
-        state = layer is not None and layer.arrow and self.reading.state(node) is not None
-        step = self._index(node.timestep, here)
-        if layer is None or not state or step is None:
+        step = self._index(node.timestep, here) if steps else None
+        states = {state for slot, state in self.states.items() if slot[0] == group}
+        if layer is None or not layer.arrow or name not in states:
             return labels.name_of(node, step)
-        return at_step(f"{name}{layer.arrow}", step)
+        name += layer.arrow
+        return pretty(name) if step is None else at_step(name, step)
 
     def _state_names(self) -> dict[Slot, str]:
         """The names that the programs gives to states, in whichever step."""
@@ -217,10 +239,21 @@ def title(reading: Reading, level: str, rolled: bool = False) -> str:
     counts: dict[int, int] = {}
     for step in reading.steps:
         counts[step.phase] = counts.get(step.phase, 0) + 1
-    parts = [found or "Computation graph", f"{level} level", *(["rolled"] if rolled else [])]
+    parts = [found or _loop_title(reading), f"{level} level", *(["rolled"] if rolled else [])]
     if counts:
         parts.append("T = " + " + ".join(map(str, counts.values())))
     return " · ".join(parts)
+
+
+def _loop_title(reading: Reading) -> str:
+    """Of a loop of the user's own: the cell, or the innermost scope, that computes its states."""
+    scopes = [node.scope for node in reading.slot if reading.state(node) is not None]
+    shared = takewhile(lambda names: len(set(names)) == 1, zip(*scopes, strict=False))
+    names = [names[0] for names in shared]
+    if not names:
+        return "Recurrence" if scopes else "Computation graph"
+    name = clean(names[-1].removesuffix("Cell") or names[-1], 24)
+    return name[:1].upper() + name[1:]
 
 
 def _describe(layers: dict[int, Layer], groups: dict[int, Node]) -> str:

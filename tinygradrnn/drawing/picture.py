@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tinygradrnn.collector import without_collector
 from tinygradrnn.drawing.building import build
 from tinygradrnn.drawing.contract import LEVELS
 from tinygradrnn.drawing.dot import to_dot
@@ -32,6 +33,7 @@ LARGEST_PNG = 30_000  # pixels; what draws it stops soon above
 Target = Tensor | Graph | Iterable[Tensor]
 
 
+@without_collector()
 def draw(
     target: Target,
     *,
@@ -100,18 +102,15 @@ def draw(
                 "for all; leave backward or rolled out"
             )
         return _rolled(graph, level, values, gradients, steps, THEMES[theme])
-    shown = partial(
-        build,
+    diagram = build(
         graph,
         level=level,
         values=values,
         gradients=gradients,
         backward=backward,
         steps=steps,
+        fits=partial(fits_time_axis, theme=THEMES[theme]),
     )
-    diagram = shown()
-    if not fits_time_axis(diagram, THEMES[theme]):
-        diagram = shown(timed=False)
     if steps is not None and not diagram.steps:
         raise ValueError(
             "steps: this picture has no time axis of which steps could be shown (there are none at "

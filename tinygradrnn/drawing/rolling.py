@@ -42,16 +42,16 @@ def build_rolled(
     ValueError
         If there are no time steps, or no one step can stand for all of them.
     """
-    if level == "layer":
-        raise ValueError(
-            'rolled: level="layer" draws no time steps that could be rolled up; use level="cell", '
-            "or leave rolled out"
-        )
     reading = Reading(graph.nodes)
     if not reading.steps:
         raise ValueError(
             f"rolled: this graph has no time steps. {INSTEAD}, or label the steps of a loop of "
             "your own with tg.timestep(t)"
+        )
+    if level == "layer":
+        raise ValueError(
+            'rolled: level="layer" draws no time steps that could be rolled up; use level="cell", '
+            "or leave rolled out"
         )
     if not reading.regular:
         raise ValueError(
@@ -353,7 +353,7 @@ def _measured(graph: Graph, diagram: Diagram, merged: _Merger) -> Diagram:
         sums += [[term for terms in uses for term in terms], *uses]
     states = _state_nodes(builder, merged)
     sums += [[(node, None)] for nodes in states.values() for node in nodes.values()]
-    sizes = iter(measure(graph, sums))
+    sizes = iter(measure(graph.backward_events(), sums))
     boxes, wires = list(diagram.boxes), list(diagram.wires)
     for k in weights:
         boxes[k] = replace(boxes[k], total=next(sizes))

@@ -1,29 +1,29 @@
-"""The sizes of gradients that a picture shows, from one backward walk."""
+"""The sizes of the gradients that a picture shows, all from one backward walk."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygradrnn.graph import Graph
+from tinygradrnn.graph import BackwardEvent
 from tinygradrnn.recording import Node
 
 Term = tuple[Node, int | None]
 """What a reader sends to one of its inputs; or, with None, all that a node receives."""
 
 
-def measure(graph: Graph, sums: Sequence[Sequence[Term]]) -> list[float | None]:
+def measure(events: Iterable[BackwardEvent], sums: Sequence[Sequence[Term]]) -> list[float | None]:
     """The norm of each sum of terms; None where no gradient flows at all.
 
     Terms are added before the norm is taken: norms do not add.
 
     Parameters
     ----------
-    graph : Graph
-        With one output, a single number.
+    events : iterable of BackwardEvent
+        The walk.
     sums : sequence of sequences of Term
         The terms of one sum have one shape.
     """
@@ -38,7 +38,7 @@ def measure(graph: Graph, sums: Sequence[Sequence[Term]]) -> list[float | None]:
             for k in wanted.get(term, ()):
                 totals[k] = totals[k] + value if k in totals else value
 
-    for event in graph.backward_events():
+    for event in events:
         add((event.node, None), event.gradient)
         for position, sent in enumerate(event.sent):
             add((event.node, position), sent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinygradrnn.drawing.bothways import compose_both_ways, plain
 from tinygradrnn.drawing.ending import draw_ending
 from tinygradrnn.drawing.headings import name_layers, name_phases, name_steps
@@ -15,6 +17,7 @@ from tinygradrnn.drawing.rails import draw_rails
 from tinygradrnn.drawing.records import Diagram
 from tinygradrnn.drawing.scene import Scene
 from tinygradrnn.drawing.stage import Stage
+from tinygradrnn.drawing.text import number
 from tinygradrnn.drawing.theme import Theme
 
 
@@ -32,6 +35,8 @@ def compose(diagram: Diagram, theme: Theme, legend: bool = True) -> Scene:
     -------
     Scene
     """
+    if diagram.gradients and not (diagram.steps or diagram.backward):
+        diagram = _sized(diagram)
     look = Look(diagram, theme)
     if diagram.backward:
         scene = compose_both_ways(diagram, theme)
@@ -41,6 +46,17 @@ def compose(diagram: Diagram, theme: Theme, legend: bool = True) -> Scene:
     if legend:
         add_legend(scene, diagram, look)
     return scene
+
+
+def _sized(diagram: Diagram) -> Diagram:
+    """Without rails, which bear the size of a weight's gradient elsewhere: in its box."""
+    boxes = [
+        replace(box, text=(*box.text, f"‖∂L/∂·‖ {number(box.total)}"))
+        if box.kind == "weight"
+        else box
+        for box in diagram.boxes
+    ]
+    return replace(diagram, boxes=tuple(boxes))
 
 
 def _rolled(diagram: Diagram, look: Look) -> Scene:

@@ -147,6 +147,12 @@ find("theme").addEventListener("click", () => {
   const dark = getComputedStyle(root).colorScheme === "dark";
   root.dataset.theme = dark ? "light" : "dark";
 });
+addEventListener("message", (event) => {
+  const { theme } = event.data ?? {}; // from the page around this one
+  if (event.source === parent && ["light", "dark"].includes(theme)) {
+    document.documentElement.dataset.theme = theme;
+  }
+});
 addEventListener("hashchange", () => {
   const wanted = asked();
   if (wanted !== null && wanted !== position) go(wanted);

@@ -9,7 +9,7 @@ from typing import Any
 from tinygradrnn.arrays import TensorLike
 from tinygradrnn.backend import backend_of, get_backend
 from tinygradrnn.nn.modules import Module
-from tinygradrnn.nn.states import State, alike, describe, map_state, same_structure
+from tinygradrnn.nn.states import State, alike, describe, map_state, name_nodes, same_structure
 from tinygradrnn.recording import Leaf, scope
 from tinygradrnn.tensors import Tensor, as_tensor
 
@@ -60,6 +60,7 @@ class Cell(Module):
         check_input(self, x, ("B", "F"))
         state = checked_state(self, state, x.shape[0])
         state = self.transition(state, x)
+        name_nodes(state)
         return self.output(state), state
 
     def zeros(self, *shape: int) -> Tensor:
