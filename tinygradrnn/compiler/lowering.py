@@ -12,6 +12,7 @@ from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, uprights
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, IN_PLACE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
+from tinygradrnn.compiler.rows import Runs
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
@@ -54,6 +55,7 @@ class Lowering:
         self.stored: dict[int, Stored] = {}
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
+        self.runs: dict[tuple[Any, ...], Runs] = {}  # of ids that are arguments
         self.facts = Facts(rolled, self.regions)
         self.run_all()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinygradrnn.compiler.kernels import product
 from tinygradrnn.compiler.memory import flat, order_of
 from tinygradrnn.compiler.reductions import reduce
-from tinygradrnn.compiler.rows import add_rows
+from tinygradrnn.compiler.rows import Runs, add_rows, add_runs
 from tinygradrnn.compiler.values import Term, Value
 from tinygradrnn.compiler.views import part_of, rows_of
 from tinygradrnn.ops import Hole, add_part
@@ -193,10 +193,11 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
 
 
 MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix
+MANY = 1 << 17  # numbers that are added: quicker one id at a time
 
 
 def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
-    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
+    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, without going from id to id."""
     ids_leaf = low.facts.root(term.arrays[0].value).leaf
     if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
         return False
@@ -206,10 +207,20 @@ def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
         return False
     ordered = ids.transpose(order_of(x)[:-1])
     count = rows.shape[0]
+    spare = low.temporary(out.shape, out.dtype)
     listed = low.temporary(ordered.shape, ids.dtype)
+    if low.plain and rows.size >= MANY:
+        key = (id(term.arrays[0].value), order_of(x))
+        if key not in low.runs:
+            low.runs[key] = Runs(count)
+            low.emit(low.xp.copyto, listed, ordered)
+            low.emit(low.runs[key].sort, listed.reshape(-1))
+        block = low.temporary(rows.shape, rows.dtype)
+        ones = low.filled(count, rows.dtype)
+        low.emit(add_runs, low.runs[key], rows, out, block, ones, spare)
+        return True
     low.emit(low.xp.copyto, listed, ordered)
     one_hot = low.temporary((count, out.shape[0]), out.dtype)
-    spare = low.temporary(out.shape, out.dtype)
     numbers = low.xp.arange(count)
     low.emit(add_rows, listed.reshape(-1), rows, out, numbers, one_hot, spare, low.xp.dot)
     return True
