@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, uprights
+from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, laid_out
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, IN_PLACE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
@@ -365,7 +365,7 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
-        upright = uprights(self, inside, len(region.steps)) if self.plain else {}
+        copies = laid_out(self, inside, len(region.steps)) if self.plain else {}
         turns: list[int] = []
         self.turns.append(turns)
         blocks = Blocks(self, region)
@@ -382,8 +382,8 @@ class Lowering:
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs
                 ]
-                if id(value) in upright:
-                    inputs[1] = upright[id(value)]
+                for k in range(len(inputs)):
+                    inputs[k] = copies.get((id(value), k), inputs[k])
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
         turns.append(len(self.calls))

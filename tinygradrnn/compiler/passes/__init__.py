@@ -19,11 +19,14 @@ from tinygradrnn.compiler.passes.simplify import (
     invariants,
     sums_of_scattered,
 )
+from tinygradrnn.compiler.passes.whole import shared_ends, whole_parts
 from tinygradrnn.compiler.schedule import schedule
 from tinygradrnn.compiler.values import Rolled, Value
 from tinygradrnn.compiler.views import is_view
 
 PASSES: tuple[Callable[[Rolled], int], ...] = (
+    shared_ends,
+    whole_parts,
     aliases,
     invariants,
     sums_of_scattered,

@@ -27,8 +27,9 @@ Bounds = tuple[int, int]
 def split_columns(rolled: Rolled) -> int:
     """Columns of a loop that are read in groups, such as gates, are computed group by group."""
     count = 0
-    loops = [loop for loop in components(rolled.values) if len(loop) > 1]
-    for value, loop in [(value, loop) for loop in loops for value in loop]:
+    loops = [part for part in components(rolled.values) if len(part) > 1]
+    places = [(value, part) for part in loops for value in part]
+    for value, loop in places:
         readers = readers_of(rolled)
         groups = _groups(value, readers)
         if groups and _worth(value, groups) and _has_product(value, groups, readers):
