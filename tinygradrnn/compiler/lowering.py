@@ -12,6 +12,7 @@ from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, laid_out
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, IN_PLACE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
+from tinygradrnn.compiler.neighbours import beside
 from tinygradrnn.compiler.rows import Runs
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
@@ -56,7 +57,7 @@ class Lowering:
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
         self.runs: dict[tuple[Any, ...], Runs] = {}  # of ids that are arguments
-        self.facts = Facts(rolled, self.regions)
+        self.facts = Facts(rolled, self.regions, plain)
         self.run_all()
 
     # ---------------------------------------------------------------- arrays
@@ -386,6 +387,8 @@ class Lowering:
                     inputs[k] = copies.get((id(value), k), inputs[k])
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
+            if self.plain:
+                self.calls[turns[-1] :] = beside(self.calls[turns[-1] :])
         turns.append(len(self.calls))
         blocks.give()
 

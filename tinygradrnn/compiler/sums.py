@@ -110,15 +110,19 @@ def add(low: Lowering, out: Array, x: Array, started: bool) -> bool:
 
 
 def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
-    """A sum over time; of products xᵀ g one product of all steps."""
+    """A sum over time; of products xᵀ g one product of all steps, of sums of rows one sum."""
     source = term.use.value
     span = term.use.span
     assert span is not None
     direct = not started and out.flags.c_contiguous
     target = out if direct else low.temporary(out.shape, out.dtype)
     if id(source) in low.facts.merged:
-        x, g = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
-        product(low, target, x, g)
+        factors = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
+        if len(factors) == 2:
+            product(low, target, *factors)
+        else:
+            axes = tuple(range(factors[0].ndim - target.ndim))
+            reduce(low, "sum", factors[0], axes, target)
     else:
         reduce(low, "sum", low.rows(source, span), (0,), target)
     return True if direct else add(low, out, target, started)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tinygradrnn.compiler.passes.biases import fold_bias
 from tinygradrnn.compiler.passes.columns import split_columns
 from tinygradrnn.compiler.passes.embedding import fold_embedding
-from tinygradrnn.compiler.passes.parts import nested_parts
+from tinygradrnn.compiler.passes.parts import nested_parts, placed_parts
 from tinygradrnn.compiler.passes.products import split_products
 from tinygradrnn.compiler.passes.regroup import factor, regroup
 from tinygradrnn.compiler.passes.scattered import add_scattered
@@ -40,8 +40,9 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     fold_bias,
     split_columns,
     nested_parts,
+    placed_parts,
 )
-CALLS_ONLY = (split_columns,)  # for plans of calls that no kernels replace
+CALLS_ONLY = (split_columns, placed_parts)  # for plans of calls that no kernels replace
 
 
 class Report(NamedTuple):

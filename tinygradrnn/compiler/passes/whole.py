@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygradrnn.backend import backend_of
 from tinygradrnn.compiler.passes.simplify import refresh, replace_uses
-from tinygradrnn.compiler.values import ZERO, Rolled, Shape, Use, Value
+from tinygradrnn.compiler.values import Rolled, Shape, Use, Value
 from tinygradrnn.compiler.views import LOOKS, is_view
 from tinygradrnn.ops import take
 
@@ -44,7 +44,7 @@ def is_whole(index: tuple[Any, ...] | None, shape: Shape) -> bool:
 
 
 def shared_ends(rolled: Rolled) -> int:
-    """A view of each step and, apart, of what is before the first: a view of one step more."""
+    """A part of each state, and a constant for that of the first: a part of one state more."""
     count = 0
     for value in rolled.values:
         name = value.op.name if value.op is not None else ""
@@ -82,32 +82,23 @@ def _ends_like(view: Value) -> bool:
     return True
 
 
-def _of_all(view: Value, end: End, source: Value, known: End) -> End:
-    """Of what the end of a view is a view, if it can be, or is, that of the source."""
-    if source.kind not in ("op", "sum") or is_view(source) or source is view:
-        return None
-    if end == ZERO or not isinstance(end, Value):
-        return end if known in (None, end) else None
-    if known is not None and not isinstance(known, Value):
-        return None
+def _of_all(view: Value, end: End, source: Value, known: End) -> Value | None:
+    """A constant that the end of a view is a view of, if it can be, or is, that of the source."""
     number = _number(end)
-    if number is not None:
-        if known is None:
-            made = Value("constant", source.shape, source.dtype)
-            made.data = backend_of(end.data).xp.broadcast_to(end.data.reshape(-1)[:1], source.shape)
-            return made
-        return known if _number(known) == number else None
-    if end.op is not view.op or end.settings != view.settings:
+    computed = source.kind in ("op", "sum") and not is_view(source) and source is not view
+    if number is None or not computed:
         return None
-    whole = end.inputs[0].value
-    fits = whole.kind in ("leaf", "constant") and whole.span is None
-    alike = fits and whole.shape == source.shape and whole.dtype == source.dtype
-    return whole if alike and known in (None, whole) else None
+    if known is not None:
+        return known if isinstance(known, Value) and _number(known) == number else None
+    assert isinstance(end, Value)
+    made = Value("constant", source.shape, source.dtype)
+    made.data = backend_of(end.data).xp.broadcast_to(end.data.reshape(-1)[:1], source.shape)
+    return made
 
 
-def _number(value: Value) -> float | None:
+def _number(end: End) -> float | None:
     """The number that all elements of a constant are."""
-    if value.kind != "constant" or value.span is not None or not value.data.size:
+    if not isinstance(end, Value) or end.kind != "constant" or end.span or not end.data.size:
         return None
-    first = value.data.reshape(-1)[0]
-    return float(first) if bool((value.data == first).all()) else None
+    first = end.data.reshape(-1)[0]
+    return float(first) if bool((end.data == first).all()) else None
