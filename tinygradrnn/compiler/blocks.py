@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tinygradrnn.compiler.kernels import ELEMENTWISE
 from tinygradrnn.compiler.memory import Stored, shaped
 from tinygradrnn.compiler.passes.regroup import readers_of
+from tinygradrnn.compiler.passes.simplify import plain
 from tinygradrnn.compiler.schedule import Region
 from tinygradrnn.compiler.values import Rolled, Shape, Span, Value
 from tinygradrnn.recording import Array
@@ -143,7 +144,7 @@ def laid_out(low: Lowering, inside: Sequence[Value], turns: int) -> dict[tuple[i
     for value in inside if turns >= ENOUGH_TURNS else ():
         name = value.op.name if value.op is not None else ""
         for position, use in enumerate(value.inputs):
-            if use.shift is not None or use.value.is_number:
+            if not plain(use) or use.value.is_number:
                 continue
             fixed = low.array(use.value)
             shape = fixed.shape

@@ -110,7 +110,7 @@ class Lowering:
 
     def at_step(self, use: Use, t: int) -> Array:
         """What step t of a value reads."""
-        return self.array(use.value) if use.shift is None else self.at(use.value, t + use.shift)
+        return self.operand(use) if use.shift is None else self.at(use.value, t + use.shift)
 
     def rows(self, value: Value, span: Span) -> Array:
         """The arrays of several time steps as one, time first."""
@@ -126,7 +126,7 @@ class Lowering:
         if is_view(value):
             use = value.inputs[0]
             if use.shift is None:
-                one = look(value, self.array(use.value), self.xp, batch=False)
+                one = look(value, self.operand(use), self.xp, batch=False)
                 return self.xp.broadcast_to(one, (span.steps, *one.shape))
             source = self.rows(use.value, span.shifted(use.shift))
             return look(value, source, self.xp, batch=True)

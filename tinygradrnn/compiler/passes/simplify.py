@@ -35,14 +35,23 @@ def replace_uses(rolled: Rolled, new: dict[int, Use]) -> None:
         return end
 
     for value in rolled.values:
-        value.inputs = [through(use) for use in value.inputs]
+        value.inputs = [of_one_step(value, through(use)) for use in value.inputs]
         value.terms = [
-            term._replace(use=through(term.use), arrays=tuple(map(through, term.arrays)))
+            term._replace(
+                use=of_one_step(value, through(term.use)), arrays=tuple(map(through, term.arrays))
+            )
             for term in value.terms
         ]
         value.before, value.after = end_through(value.before), end_through(value.after)
     rolled.outputs = [through(use) for use in rolled.outputs]
     rolled.assigns = [(leaf, through(use)) for leaf, use in rolled.assigns]
+
+
+def of_one_step(reader: Value, use: Use) -> Use:
+    """What a value of one step reads of a certain step is so many steps away from its own."""
+    if use.step is None or reader.span is None or reader.span.steps > 1:
+        return use
+    return Use(use.value, shift=use.step - reader.span.first)
 
 
 def composed(outer: Use, inner: Use) -> Use:
