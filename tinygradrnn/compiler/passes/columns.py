@@ -101,15 +101,15 @@ class _Parts:
         self.readers = readers
         self.made: dict[tuple[int, Bounds], Value] = {}
 
-    def of(self, value: Value, bounds: Bounds) -> Value:
-        """Some columns of a value."""
+    def of(self, value: Value, bounds: Bounds, whole: bool = False) -> Value:
+        """Some columns of a value; ``whole``: of one that is computed as a whole anyway."""
         key = id(value), bounds
         if key not in self.made:
             start, stop = bounds
             shape = (*value.shape[:-1], stop - start)
             part = self.made[key] = Value("op", shape, value.dtype, value.span, value.op)
             part.name = value.name
-            if not self._computed(value, part, bounds):
+            if whole or not self._computed(value, part, bounds):
                 part.op, part.settings = take, {"index": (..., slice(start, stop))}
                 part.inputs = [Use(value, None if value.span is None else 0)]
         return self.made[key]
@@ -136,11 +136,12 @@ class _Parts:
         return True
 
     def _read(self, use: Use, reader: Value, bounds: Bounds) -> Use:
-        """How a part reads: the columns of what has them, unless others read all of that."""
+        """How a part reads: the columns of what has them."""
         value = use.value
         if value.is_number or value.shape[-1:] != reader.shape[-1:]:
             return use  # broadcast along the columns
-        return use._replace(value=self.of(value, bounds))
+        others = len(self.readers.get(id(value), ())) > 1
+        return use._replace(value=self.of(value, bounds, whole=others))
 
 
 def _is_put_together(value: Value) -> bool:
