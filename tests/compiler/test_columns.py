@@ -206,3 +206,21 @@ def test_parts_of_a_state_begin_as_the_state_does(reverse: bool) -> None:
     assert difference < 1e-10
     assert changed(compiled, "shared_ends") >= 1
     assert changed(compiled, "whole_parts") >= 1
+
+
+def test_a_value_twice_in_the_state() -> None:
+    """Its second place is no copy of what was never computed in the first."""
+    W = nn.Parameter(np.random.default_rng(0).standard_normal((8, 4)) * 0.4)
+
+    def step(x: Any) -> Any:
+        s = tg.tensor(np.zeros((3, 8)))
+        for t in range(6):
+            with tg.timestep(t + 1):
+                a = F.tanh(s @ W + x[:, t])
+                s = F.concatenate([a, a], axis=1)
+        return s.sum() + (s * s).sum()
+
+    compiled = tg.compile(step, fast=False)
+    x = np.random.default_rng(1).standard_normal((3, 6, 4))
+    for _ in range(2):
+        assert compiled(x).item() == pytest.approx(step(tg.tensor(x)).item())

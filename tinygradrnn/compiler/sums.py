@@ -41,8 +41,8 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
 
 def in_place(low: Lowering, value: Value, term: Term) -> bool:
     """Whether a term is computed right where it is added."""
-    target, _ = low.facts.packed.get(id(term.use.value), (None, None))
-    return target is value
+    target, where = low.facts.packed.get(id(term.use.value), (None, None))
+    return target is value and not term.use.shift and (term.where or ()) == (where or ())
 
 
 def one_each(value: Value) -> bool:
