@@ -225,3 +225,21 @@ def loop(*kinds: int, labels: str = "all", states: int = 0, far: bool = False, e
 )
 def test_programs_that_once_went_wrong(programs, steps):
     assert_same_numbers(programs, steps)
+
+
+def test_a_step_of_its_own_that_reads_a_certain_step_of_its_loop():
+    first = [(44, 0, 55), (0, 54, 0), (42, 36, 76), (48, 0, 11), (26, 40, 64)]
+    second = [(0, 0, 0), (5, 54, 0), (42, 0, 76), (48, 0, 0), (26, 0, 0)]
+    programs = [Loop(True, "all", first, 2, False, 1, "all")]
+    programs += [Loop(True, "all", second, 2, False, 0, "some")]
+    assert_same_numbers(programs, 7, {"regroup"})
+
+
+def test_a_step_that_is_also_read_as_the_one_before():
+    """A value of some steps that stands for itself at these and for itself, shifted, at others."""
+    second = [(14, 0, 96), (17, 71, 26), (5, 99, 48), (32, 31, 50), (14, 0, 96), (35, 66, 21)]
+    third = [(31, 41, 40), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0), (35, 0, 21)]
+    programs = [Loop(True, "none", [(25, 58, 62)], 0, False, -3, "all")]
+    programs += [Loop(True, "all", second, 1, False, 1, "all")]
+    programs += [Loop(True, "all", third, 0, False, 0, "some")]
+    assert_same_numbers(programs, 3)

@@ -236,8 +236,8 @@ class Entry:
         self.backend = get_backend() if array is None else backend_of(array)
         rolled = roll(program)
         self.before = rolled.copy()
-        self.reports = optimise(rolled, how.without)
         fast = how.kernels(self.backend)
+        self.reports = optimise(rolled, how.without, fast or self.backend.xp is not np)
         self.plan = Plan(program, rolled, self.backend, fast, how.threads)
         self.checks = [Ranged(c, arguments) for c in program.checks if from_integers(c.node)]
         self.results = len(program.outputs)

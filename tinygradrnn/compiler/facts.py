@@ -24,15 +24,16 @@ class Facts:
     packed : dict of id to (Value, index)
         Values that are only a part of a sum of parts: computed right where they belong.
     merged : set of id
-        Products of each step that are only summed over time: one product computes the sum.
+        Products and sums of rows of each step that are only summed over time: one product, or
+        sum of all rows, computes that.
     updates : set of id
         New values of parameters that can be computed right into the parameter, at the end.
     last : dict of id to int
         The last region that reads the array of each value.
     """
 
-    def __init__(self, rolled: Rolled, regions: list[Region]) -> None:
-        self.rolled, self.regions = rolled, regions
+    def __init__(self, rolled: Rolled, regions: list[Region], plain: bool = False) -> None:
+        self.rolled, self.regions, self.plain = rolled, regions, plain
         self.readers: dict[int, list[tuple[Value, Use | None]]] = {}
         for value in rolled.values:
             for use in value.uses():
@@ -111,7 +112,8 @@ class Facts:
                 continue
             for term in value.terms:
                 source, use = term.use.value, term.use
-                one = len(self.readers.get(id(source), ())) == 1 and id(source) not in self.ends
+                one = len(self.readers.get(id(source), ())) == 1 or self._in_loop(value)
+                one = one and id(source) not in self.ends
                 own = self._has_room(source)
                 steps = source.span == value.span and use.shift in (0, None)
                 if term.axis is not None:
@@ -120,6 +122,10 @@ class Facts:
                 if one and own and steps and free and source.dtype == value.dtype:
                     found[id(source)] = (value, term.where)
         return found
+
+    def _in_loop(self, value: Value) -> bool:
+        """Whether a value is computed step by step."""
+        return self.regions[self.region_of[id(value)]].steps is not None
 
     def _has_room(self, value: Value) -> bool:
         """Whether a value is computed into an array that could be a part of another one."""
@@ -141,7 +147,13 @@ class Facts:
         """Products of each step that are only summed over time: one product computes the sum."""
         found = set()
         for value in self.rolled.values:
-            if value.op is None or value.op.name != "contract" or value.span is None:
+            name = value.op.name if value.op is not None else ""
+            over_rows = (
+                name == "sum_to"
+                and self.plain
+                and value.inputs[0].value.shape[-len(value.shape) :] == value.shape
+            )
+            if value.span is None or not (name == "contract" or over_rows):
                 continue
             readers = self.readers.get(id(value), [])
             summed = [r.kind == "sum" and u is not None and u.span is not None for r, u in readers]

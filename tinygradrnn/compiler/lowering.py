@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, uprights
+from tinygradrnn.compiler.blocks import Blocks, joined_to_loops, laid_out
 from tinygradrnn.compiler.facts import Facts
 from tinygradrnn.compiler.kernels import BROADCASTING, IN_PLACE, KERNELS, fallback
 from tinygradrnn.compiler.memory import Pool, Stored, address, order_of, shaped
+from tinygradrnn.compiler.neighbours import beside
+from tinygradrnn.compiler.rows import Runs
 from tinygradrnn.compiler.schedule import Region, schedule
 from tinygradrnn.compiler.sums import lower_sum
 from tinygradrnn.compiler.values import Rolled, Span, Use, Value
@@ -54,7 +56,8 @@ class Lowering:
         self.stored: dict[int, Stored] = {}
         self.seen: dict[int, Array] = {}  # values that are another one's array
         self.numbers: dict[tuple[Any, Any], Any] = {}
-        self.facts = Facts(rolled, self.regions)
+        self.runs: dict[tuple[Any, ...], Runs] = {}  # of ids that are arguments
+        self.facts = Facts(rolled, self.regions, plain)
         self.run_all()
 
     # ---------------------------------------------------------------- arrays
@@ -107,7 +110,7 @@ class Lowering:
 
     def at_step(self, use: Use, t: int) -> Array:
         """What step t of a value reads."""
-        return self.array(use.value) if use.shift is None else self.at(use.value, t + use.shift)
+        return self.operand(use) if use.shift is None else self.at(use.value, t + use.shift)
 
     def rows(self, value: Value, span: Span) -> Array:
         """The arrays of several time steps as one, time first."""
@@ -123,7 +126,7 @@ class Lowering:
         if is_view(value):
             use = value.inputs[0]
             if use.shift is None:
-                one = look(value, self.array(use.value), self.xp, batch=False)
+                one = look(value, self.operand(use), self.xp, batch=False)
                 return self.xp.broadcast_to(one, (span.steps, *one.shape))
             source = self.rows(use.value, span.shifted(use.shift))
             return look(value, source, self.xp, batch=True)
@@ -363,7 +366,7 @@ class Lowering:
             else:
                 self.scratch(value)
         assert region.steps is not None
-        upright = uprights(self, inside, len(region.steps)) if self.plain else {}
+        copies = laid_out(self, inside, len(region.steps)) if self.plain else {}
         turns: list[int] = []
         self.turns.append(turns)
         blocks = Blocks(self, region)
@@ -380,10 +383,12 @@ class Lowering:
                     self.scalar(use.value, value) if use.value.is_number else self.at_step(use, t)
                     for use in value.inputs
                 ]
-                if id(value) in upright:
-                    inputs[1] = upright[id(value)]
+                for k in range(len(inputs)):
+                    inputs[k] = copies.get((id(value), k), inputs[k])
                 self.time = t
                 self.compute(value, self.at(value, t), inputs, batch=False)
+            if self.plain:
+                self.calls[turns[-1] :] = beside(self.calls[turns[-1] :])
         turns.append(len(self.calls))
         blocks.give()
 

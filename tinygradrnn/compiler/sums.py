@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinygradrnn.compiler.kernels import product
 from tinygradrnn.compiler.memory import flat, order_of
 from tinygradrnn.compiler.reductions import reduce
-from tinygradrnn.compiler.rows import add_rows
+from tinygradrnn.compiler.rows import Runs, add_rows, add_runs
 from tinygradrnn.compiler.values import Term, Value
 from tinygradrnn.compiler.views import part_of, rows_of
 from tinygradrnn.ops import Hole, add_part
@@ -41,8 +41,8 @@ def lower_sum(low: Lowering, value: Value, out: Array, batch: bool) -> None:
 
 def in_place(low: Lowering, value: Value, term: Term) -> bool:
     """Whether a term is computed right where it is added."""
-    target, _ = low.facts.packed.get(id(term.use.value), (None, None))
-    return target is value
+    target, where = low.facts.packed.get(id(term.use.value), (None, None))
+    return target is value and not term.use.shift and (term.where or ()) == (where or ())
 
 
 def one_each(value: Value) -> bool:
@@ -110,15 +110,19 @@ def add(low: Lowering, out: Array, x: Array, started: bool) -> bool:
 
 
 def total(low: Lowering, term: Term, out: Array, started: bool) -> bool:
-    """A sum over time; of products xᵀ g one product of all steps."""
+    """A sum over time; of products xᵀ g one product of all steps, of sums of rows one sum."""
     source = term.use.value
     span = term.use.span
     assert span is not None
     direct = not started and out.flags.c_contiguous
     target = out if direct else low.temporary(out.shape, out.dtype)
     if id(source) in low.facts.merged:
-        x, g = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
-        product(low, target, x, g)
+        factors = [low.rows(u.value, span.shifted(u.shift)) for u in source.inputs]
+        if len(factors) == 2:
+            product(low, target, *factors)
+        else:
+            axes = tuple(range(factors[0].ndim - target.ndim))
+            reduce(low, "sum", factors[0], axes, target)
     else:
         reduce(low, "sum", low.rows(source, span), (0,), target)
     return True if direct else add(low, out, target, started)
@@ -193,10 +197,11 @@ def part(low: Lowering, value: Value, term: Term, out: Array, batch: bool, start
 
 
 MOST_ROWS = 1024  # of a matrix whose rows are added to by a product with a one-hot matrix
+MANY = 1 << 17  # numbers that are added: quicker one id at a time
 
 
 def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
-    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, as one product."""
+    """Add to rows of a matrix, out = out + onehot(ids)ᵀ x, without going from id to id."""
     ids_leaf = low.facts.root(term.arrays[0].value).leaf
     if term.where != (Hole(0),) or out.ndim != 2 or ids_leaf not in low.safe:
         return False
@@ -206,10 +211,20 @@ def rows_at_ids(low: Lowering, term: Term, out: Array, x: Array) -> bool:
         return False
     ordered = ids.transpose(order_of(x)[:-1])
     count = rows.shape[0]
+    spare = low.temporary(out.shape, out.dtype)
     listed = low.temporary(ordered.shape, ids.dtype)
+    if low.plain and rows.size >= MANY:
+        key = (id(term.arrays[0].value), order_of(x))
+        if key not in low.runs:
+            low.runs[key] = Runs(count)
+            low.emit(low.xp.copyto, listed, ordered)
+            low.emit(low.runs[key].sort, listed.reshape(-1))
+        block = low.temporary(rows.shape, rows.dtype)
+        ones = low.filled(count, rows.dtype)
+        low.emit(add_runs, low.runs[key], rows, out, block, ones, spare)
+        return True
     low.emit(low.xp.copyto, listed, ordered)
     one_hot = low.temporary((count, out.shape[0]), out.dtype)
-    spare = low.temporary(out.shape, out.dtype)
     numbers = low.xp.arange(count)
     low.emit(add_rows, listed.reshape(-1), rows, out, numbers, one_hot, spare, low.xp.dot)
     return True

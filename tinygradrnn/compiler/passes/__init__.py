@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tinygradrnn.compiler.passes.biases import fold_bias
+from tinygradrnn.compiler.passes.columns import split_columns
 from tinygradrnn.compiler.passes.embedding import fold_embedding
-from tinygradrnn.compiler.passes.parts import nested_parts
+from tinygradrnn.compiler.passes.parts import nested_parts, placed_parts
 from tinygradrnn.compiler.passes.products import split_products
 from tinygradrnn.compiler.passes.regroup import factor, regroup
 from tinygradrnn.compiler.passes.scattered import add_scattered
@@ -18,11 +19,14 @@ from tinygradrnn.compiler.passes.simplify import (
     invariants,
     sums_of_scattered,
 )
+from tinygradrnn.compiler.passes.whole import shared_ends, whole_parts
 from tinygradrnn.compiler.schedule import schedule
 from tinygradrnn.compiler.values import Rolled, Value
 from tinygradrnn.compiler.views import is_view
 
 PASSES: tuple[Callable[[Rolled], int], ...] = (
+    shared_ends,
+    whole_parts,
     aliases,
     invariants,
     sums_of_scattered,
@@ -33,9 +37,12 @@ PASSES: tuple[Callable[[Rolled], int], ...] = (
     fold_embedding,
     factor,
     regroup,
-    nested_parts,
     fold_bias,
+    split_columns,
+    nested_parts,
+    placed_parts,
 )
+CALLS_ONLY = (split_columns, placed_parts)  # for plans of calls that no kernels replace
 
 
 class Report(NamedTuple):
@@ -63,11 +70,11 @@ def computed(value: Value) -> bool:
     return value.kind not in ("leaf", "constant") and not is_view(value)
 
 
-def optimise(rolled: Rolled, without: tuple[str, ...] = ()) -> list[Report]:
-    """Run the passes, one after the other, until they find nothing more to do."""
+def optimise(rolled: Rolled, without: tuple[str, ...] = (), kernels: bool = False) -> list[Report]:
+    """Run the passes, one after the other; ``kernels``: those for plans whose calls become some."""
     reports = []
     for one in PASSES:
-        if one.__name__ not in without:
+        if one.__name__ not in without and not (kernels and one in CALLS_ONLY):
             changed = one(rolled)
             summary = (one.__doc__ or "").splitlines()[0]
             reports.append(

@@ -1,10 +1,11 @@
-"""Values put together from parts, of which another one has the same parts and more."""
+"""Values put together from parts: their parts in place, or in another one that has them all."""
 
 from __future__ import annotations
 
+from tinygradrnn.compiler.order import components
 from tinygradrnn.compiler.passes.simplify import refresh
 from tinygradrnn.compiler.sums import tiles
-from tinygradrnn.compiler.values import Rolled, Use, Value
+from tinygradrnn.compiler.values import Rolled, Term, Use, Value
 from tinygradrnn.ops import take
 
 Parts = dict[tuple[int, int | None], tuple[int, int]]
@@ -58,3 +59,21 @@ def _start(small: Value, large: Value, parts: dict[int, Parts]) -> int | None:
         for part, (begin, _) in one.items()
     }
     return starts.pop() if len(starts) == 1 else None
+
+
+def placed_parts(rolled: Rolled) -> int:
+    """What a step joins along the last axis is computed part by part where it belongs."""
+    count = 0
+    for part in components(rolled.values):
+        for value in part if len(part) > 1 else ():
+            name = value.op.name if value.op is not None else ""
+            if name == "concatenate" and value.settings["axis"] % len(value.shape) == (
+                len(value.shape) - 1
+            ):
+                value.terms, stop = [], 0
+                for use in value.inputs:
+                    start, stop = stop, stop + use.value.shape[-1]
+                    value.terms.append(Term(use, (..., slice(start, stop))))
+                value.kind, value.op, value.inputs, value.settings = "sum", None, [], {}
+                count += 1
+    return count

@@ -61,7 +61,7 @@ def _bounds(joined: Value) -> list[tuple[Use, int, int]]:
     return [(use, *ends) for use, ends in zip(joined.inputs, pairwise(widths), strict=True)]
 
 
-def _slice(weight: Use, index: tuple[Any, ...], shape: tuple[int, ...]) -> Use:
+def sliced(weight: Use, index: tuple[Any, ...], shape: tuple[int, ...]) -> Use:
     """A part of a weight."""
     value = Value("op", shape, weight.value.dtype, None, take)
     value.inputs, value.settings = [weight], {"index": index}
@@ -72,7 +72,7 @@ def _split_product(value: Value) -> None:
     joined, weight = value.inputs[0].value, value.inputs[1]
     products = []
     for use, start, stop in _bounds(joined):
-        rows = _slice(weight, (slice(start, stop),), (stop - start, weight.value.shape[1]))
+        rows = sliced(weight, (slice(start, stop),), (stop - start, weight.value.shape[1]))
         one = Value("op", value.shape, value.dtype, value.span, matmul)
         one.inputs = [use, rows]
         products.append(Use(one, 0))
@@ -111,12 +111,12 @@ def _split_sums(joined: Value, readers: Readers) -> int:
 def _is_parted(value: Value, readers: Readers, inside: set[int]) -> bool:
     """Whether all readers take columns of a product, and some of them outside of the loop."""
     found = readers.get(id(value), [])
-    return all(_columns(reader) is not None and use.shift == 0 for reader, use in found) and any(
+    return all(columns_of(reader) is not None and use.shift == 0 for reader, use in found) and any(
         id(reader) not in inside for reader, _ in found
     )
 
 
-def _columns(value: Value) -> slice | None:
+def columns_of(value: Value) -> slice | None:
     """The columns that a value is, of what it reads."""
     if value.op is not take or value.span is None:
         return None
@@ -130,8 +130,8 @@ def _columns(value: Value) -> slice | None:
 def _split_parts(value: Value, readers: Readers) -> None:
     x, weight = value.inputs
     for reader, _ in readers[id(value)]:
-        columns = _columns(reader)
+        columns = columns_of(reader)
         shape = (weight.value.shape[0], reader.shape[-1])
         reader.op = matmul
-        reader.inputs = [x, _slice(weight, (slice(None), columns), shape)]
+        reader.inputs = [x, sliced(weight, (slice(None), columns), shape)]
         reader.settings = {}

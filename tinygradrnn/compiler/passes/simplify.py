@@ -9,6 +9,7 @@ import numpy as np
 from tinygradrnn.backend import backend_of
 from tinygradrnn.compiler.order import ordered
 from tinygradrnn.compiler.values import Rolled, Use, Value
+from tinygradrnn.compiler.views import is_view
 from tinygradrnn.ops import reshape
 from tinygradrnn.recording import Array
 
@@ -34,14 +35,23 @@ def replace_uses(rolled: Rolled, new: dict[int, Use]) -> None:
         return end
 
     for value in rolled.values:
-        value.inputs = [through(use) for use in value.inputs]
+        value.inputs = [of_one_step(value, through(use)) for use in value.inputs]
         value.terms = [
-            term._replace(use=through(term.use), arrays=tuple(map(through, term.arrays)))
+            term._replace(
+                use=of_one_step(value, through(term.use)), arrays=tuple(map(through, term.arrays))
+            )
             for term in value.terms
         ]
         value.before, value.after = end_through(value.before), end_through(value.after)
     rolled.outputs = [through(use) for use in rolled.outputs]
     rolled.assigns = [(leaf, through(use)) for leaf, use in rolled.assigns]
+
+
+def of_one_step(reader: Value, use: Use) -> Use:
+    """What a value of one step reads of a certain step is so many steps away from its own."""
+    if use.step is None or reader.span is None or reader.span.steps > 1:
+        return use
+    return Use(use.value, shift=use.step - reader.span.first)
 
 
 def composed(outer: Use, inner: Use) -> Use:
@@ -61,10 +71,10 @@ def aliases(rolled: Rolled) -> int:
     spans = {id(use.value) for v in rolled.values for use in v.uses() if use.span}
     new: dict[int, Use] = {}
     for value in rolled.values:
-        if value.before is not None or value.after is not None:
-            continue
         source = handed_on(value)
         if source is None or source.value is value:
+            continue
+        if (value.before is not None or value.after is not None) and not _take_ends(value, source):
             continue
         invariant = value.span is not None and source.shift is None
         if invariant and id(value) in spans:
@@ -75,6 +85,25 @@ def aliases(rolled: Rolled) -> int:
     replace_uses(rolled, new)
     refresh(rolled)
     return len(new)
+
+
+def _take_ends(value: Value, source: Use) -> bool:
+    """Let what a value hands on have its ends, if that is computed and has none."""
+    other = source.value
+    alike = source.shift == 0 and other.span == value.span and other.dtype == value.dtype
+    if not alike or other.before is not None or other.after is not None:
+        return False
+    if other.kind not in ("op", "sum") or is_view(other) or other.shape != value.shape:
+        return False
+    if any(isinstance(v, Value) and v.inputs + v.terms for v in (value.before, value.after)):
+        return False  # an end that is computed may have to wait for what hands on to it
+    other.before, other.lead, other.after, other.trail = (
+        value.before,
+        value.lead,
+        value.after,
+        value.trail,
+    )
+    return True
 
 
 def handed_on(value: Value) -> Use | None:
