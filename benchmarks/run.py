@@ -21,6 +21,7 @@ from costs import CompileTime, Memory, Train
 from growth import GROWTHS
 from pairing import FEWEST, PAUSE, ROUND, SLOW, TOLERANCE, Workers
 from peers import ROWS
+from products import Products
 from results import RESULTS, environment, put_sections
 from settings import Settings
 from training import Training, summary
@@ -55,7 +56,7 @@ class Job(Protocol):
 def all_jobs() -> list[Job]:
     """In the order of the results."""
     steps = [Training(workload) for workload in WORKLOADS.values()]
-    return [*steps, *GROWTHS, CompileTime(), Memory(), Train()]
+    return [*steps, Products(), *GROWTHS, CompileTime(), Memory(), Train()]
 
 
 def method(settings: Settings) -> str:
