@@ -155,6 +155,8 @@ def test_what_is_beside_and_what_is_not() -> None:
     assert copied((5, 8), (2, 5), (0, 2)) == 1
     assert copied((0, 2), (3, 5)) == 2
     assert copied((0, 2), (1, 3)) == 2
+    crossed = [(np.copyto, (y[0, :, 0:2], x[0, :, 3:5])), (np.copyto, (y[0, :, 2:3], x[0, :, 2:3]))]
+    assert len(neighbours.beside(crossed)) == 2  # the result's are in another order
     rows = [(np.copyto, (y[0, a : a + 1], x[0, a : a + 1])) for a in range(3)]
     assert len(neighbours.beside(rows)) == 3
     shifted = [(np.copyto, (y[0, :, a + 2 : a + 4], y[0, :, a : a + 2])) for a in (0, 2)]

@@ -36,12 +36,9 @@ def joined(one: Call, other: Call) -> Call | None:
         return None
     if function not in (*SAME, *RESULT_FIRST):
         return None
-    arguments = []
-    for a, b in zip(first, second, strict=True):
-        both = a if a is b and not getattr(a, "ndim", 1) else columns(a, b)
-        if both is None:
-            return None
-        arguments.append(both)
+    arguments = _beside(first, second) or _beside(second, first)
+    if arguments is None:
+        return None
     out = 0 if function in RESULT_FIRST else -1
     read = first[1:] if out == 0 else first[:-1]
     later = second[1:] if out == 0 else second[:-1]
@@ -49,19 +46,28 @@ def joined(one: Call, other: Call) -> Call | None:
         return None  # the second reads what the first has written
     if any(np.shares_memory(second[out], array) for array in read):
         return None
-    return function, tuple(arguments)
+    return function, arguments
 
 
-def columns(one: Any, other: Any) -> Array | None:
-    """Two parts of the same rows, side by side, as one."""
-    for a, b in ((one, other), (other, one)):
-        if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.ndim < 2:
-            return None
-        alike = a.dtype == b.dtype and a.strides == b.strides and a.shape[:-1] == b.shape[:-1]
-        if not alike or a.strides[-1] != a.itemsize:
-            return None
-        width = a.shape[-1] + b.shape[-1]
-        apart = min(a.strides[:-1]) >= width * a.itemsize  # else the columns are those of a row
-        if apart and address(b) - address(a) == a.shape[-1] * a.itemsize:
-            return as_strided(a, (*a.shape[:-1], width), a.strides)
+def _beside(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Each argument of one call with that of another which is on its right, if all of them are."""
+    both = [
+        a if a is b and not getattr(a, "ndim", 1) else columns(a, b)
+        for a, b in zip(left, right, strict=True)
+    ]
+    return None if any(array is None for array in both) else tuple(both)
+
+
+def columns(left: Any, right: Any) -> Array | None:
+    """Two parts of the same rows as one, if they lie side by side in this order."""
+    if not (isinstance(left, np.ndarray) and isinstance(right, np.ndarray)) or left.ndim < 2:
+        return None
+    strides, size = left.strides, left.itemsize
+    alike = left.dtype == right.dtype and strides == right.strides
+    if not alike or left.shape[:-1] != right.shape[:-1] or strides[-1] != size:
+        return None
+    width = left.shape[-1] + right.shape[-1]
+    apart = min(strides[:-1]) >= width * size  # else the columns are those of a row
+    if apart and address(right) - address(left) == left.shape[-1] * size:
+        return as_strided(left, (*left.shape[:-1], width), strides)
     return None
