@@ -215,6 +215,7 @@ def loop(*kinds: int, labels: str = "all", states: int = 0, far: bool = False, e
         ([loop(32)], 3),
         ([loop(40, states=1, far=True), loop(34, ends="stack")], 2),
         ([loop(22, states=1), loop(6, 28)], 3),
+        ([loop(22, states=1)], 2),
         ([Loop(True, "some", [(7, 0, 0), (49, 0, 0), (4, 51, 90)], 2, True, -9, "all")], 3),
         ([loop(37), loop(4, 28, labels="late")], 4),
         ([loop(31), loop(31, ends="some")], 2),
