@@ -236,6 +236,12 @@ def test_a_step_of_its_own_that_reads_a_certain_step_of_its_loop():
     assert_same_numbers(programs, 7, {"regroup"})
 
 
+def test_a_number_before_the_first_step():
+    lines = [(0, 0, 0), (0, 0, 5), (0, 0, 0), (0, 0, 0), (0, 0, 0), (38, 0, 91)]
+    programs = [loop(0), loop(0), Loop(False, "all", lines, 2, True, 0, "all")]
+    assert_same_numbers(programs, 3)
+
+
 def test_a_step_that_is_also_read_as_the_one_before():
     """A value of some steps that stands for itself at these and for itself, shifted, at others."""
     second = [(14, 0, 96), (17, 71, 26), (5, 99, 48), (32, 31, 50), (14, 0, 96), (35, 66, 21)]

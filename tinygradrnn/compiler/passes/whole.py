@@ -98,7 +98,9 @@ def _of_all(view: Value, end: End, source: Value, known: End) -> Value | None:
 
 def _number(end: End) -> float | None:
     """The number that all elements of a constant are."""
-    if not isinstance(end, Value) or end.kind != "constant" or end.span or not end.data.size:
+    if not isinstance(end, Value) or end.kind != "constant" or end.span or end.is_number:
+        return None
+    if not end.data.size:
         return None
     first = end.data.reshape(-1)[0]
     return float(first) if bool((end.data == first).all()) else None
