@@ -192,8 +192,9 @@ class Tape:
             value.grad = None
         y = look_up(w["embedding"], self.ids)
         for layer in range(self.workload.layers):
+            steps = steps_of(y)
             both = [
-                self._run(of_cell(w, f"{layer}.{name}."), steps_of(y), name == "backward")
+                self._run(of_cell(w, f"{layer}.{name}."), steps, name == "backward")
                 for name in self.workload.directions
             ]
             y = both[0] if len(both) == 1 else join(both)
