@@ -11,6 +11,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 FUSED = Path(__file__).parent
@@ -28,10 +29,18 @@ class Source(NamedTuple):
     name: str = "run"
 
 
+LOCK = RLock()
+
+
 def located(source: Source) -> int:
-    """Where a function is in memory, compiled here or before by another process."""
-    name, library = module(source.text)
-    return int(library.get_pointer_to_function(f"{name}.{source.name}"))
+    """Where a function is in memory, compiled here or before by another process.
+
+    One thread at a time: LLVM wants it, and what two threads compile at once would be kept for
+    one of them only.
+    """
+    with LOCK:
+        name, library = module(source.text)
+        return int(library.get_pointer_to_function(f"{name}.{source.name}"))
 
 
 @cache

@@ -6,11 +6,12 @@ import atexit
 import ctypes
 import os
 from functools import cache
-from threading import Lock, Semaphore, Thread
+from threading import Lock, RLock, Semaphore, Thread
 from typing import Any
 
 import numpy as np
 
+from tinygradrnn.compiler.fused import cache as kernels
 from tinygradrnn.compiler.fused.cache import Source, located, written
 from tinygradrnn.compiler.fused.reading import Call
 from tinygradrnn.compiler.memory import address
@@ -90,19 +91,25 @@ class Team:
             helper.join()
 
 
-@cache
 def team() -> Team:
-    """That of this process."""
+    """That of this process, also if two threads ask at once."""
+    with kernels.LOCK:
+        return _made()
+
+
+@cache
+def _made() -> Team:
     found = Team()
     atexit.register(found.stop)
     return found
 
 
 def forget() -> None:
-    """In a new process, which has none of the threads."""
-    if team.cache_info().currsize:
-        atexit.unregister(team().stop)
-        team.cache_clear()
+    """In a new process, which has none of the threads, be it one that held the lock."""
+    kernels.LOCK = RLock()
+    if _made.cache_info().currsize:
+        atexit.unregister(_made().stop)
+        _made.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
