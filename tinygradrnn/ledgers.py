@@ -38,7 +38,7 @@ class ArrayLedger:
         self.products: dict[Node, list[Product]] = {}
         self.parts: dict[Node, list[Part]] = {}
         self.carried: dict[Node, list[Carried]] = {}
-        self.wide: dict[Node, tuple[Array, bool]] = {}
+        self.wide: dict[Node, tuple[Array, bool]] = {}  # sums larger than the node; whether ours
         self.slabs: dict[tuple[int, ...], Slab] = {}
         self.every = every
 

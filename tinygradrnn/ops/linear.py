@@ -44,10 +44,7 @@ class Carried(NamedTuple):
         return (self.g.shape[0], self.y.shape[0])
 
     def computed(self) -> Any:
-        g, y = self
-        if 8 <= len(g) <= len(y) // 4:
-            return y.dot(g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
-        return g.dot(y.T)
+        return by_transpose(*self)
 
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -58,6 +55,11 @@ def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
         return (g[..., None, :] * y).sum(axis=-1)
     if isinstance(g, Tensor) or g.ndim > 2 or y.ndim > 2:
         return g @ y.swapaxes(-1, -2)
+    return by_transpose(g, y)
+
+
+def by_transpose(g: Any, y: Any) -> Any:
+    """The product g yᵀ of two matrices, as arrays."""
     if 8 <= len(g) <= len(y) // 4:
         return y.dot(g.T).T.copy()  # the same; BLAS is slower with a few rows on the left
     return g.dot(y.T)
