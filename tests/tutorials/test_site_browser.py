@@ -81,10 +81,21 @@ def test_a_picture_is_enlarged_and_put_back(visit, site):
     assert not large.is_visible()
 
 
+def stepper(page: Any) -> Any:
+    """The page in the frame, once it is brought near and built, and listens."""
+    page.locator("iframe").scroll_into_view_if_needed()
+    frame = page.locator("iframe").element_handle().content_frame()
+    until(frame, "document.getElementById('position')?.textContent === '0 / 5'")
+    return frame
+
+
+def coloured(page: Any, colour: str) -> None:
+    until(page, f"{COLOUR} === '{colour}'")
+
+
 def test_the_stepping_page_steps(visit, site):
     page = visit(site / "01_sums.html")
-    page.locator("iframe").scroll_into_view_if_needed()
-    frame = page.frame_locator("iframe")
+    frame = stepper(page)
     frame.locator("#next").click()
     assert frame.locator("#position").inner_text() == "1 / 5"
     page.keyboard.press("ArrowRight")  # the frame has the focus
@@ -106,9 +117,7 @@ def test_light_and_dark(visit, site):
     assert page.evaluate(COLOUR) == WHITE
     page.get_by_role("button", name="Theme").click()
     assert page.evaluate(COLOUR) == BLACK
-    page.locator("iframe").scroll_into_view_if_needed()
-    inside = page.frame_locator("iframe").locator("html")
-    assert inside.evaluate("element => getComputedStyle(element).backgroundColor") == BLACK
+    coloured(stepper(page), BLACK)
     page.get_by_role("link", name="Next 02").click()
     assert page.evaluate(COLOUR) == BLACK  # remembered
     page.get_by_role("button", name="Theme").click()
@@ -119,15 +128,13 @@ def test_light_and_dark(visit, site):
 
 def test_the_stepping_page_stays_where_it_is_when_the_theme_changes(visit, site):
     page = visit(site / "01_sums.html", color_scheme="light")
-    page.locator("iframe").scroll_into_view_if_needed()
-    frame = page.frame_locator("iframe")
+    frame = stepper(page)
     frame.locator("#next").click()
     frame.locator("#next").click()
-    colour = "element => getComputedStyle(element).backgroundColor"
     for expected in (BLACK, WHITE):
         page.get_by_role("button", name="Theme").click()
-        until(page, f"{COLOUR} === '{expected}'")
-        assert frame.locator("html").evaluate(colour) == expected
+        coloured(page, expected)
+        coloured(frame, expected)
         assert frame.locator("#position").inner_text() == "2 / 5"
 
 

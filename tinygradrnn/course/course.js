@@ -23,22 +23,19 @@ function remember(name) {
   }
 }
 
-// What is in a frame cannot ask which theme is chosen here: it is told, or if it has not been
-// built yet, finds it in its own first tag. To build it again would take it back to its start.
-const built = new WeakSet();
-for (const frame of document.querySelectorAll("iframe")) {
-  frame.addEventListener("load", () => built.add(frame));
+// A page in a frame keeps its own: it is told, and asks when it is built, which may be later.
+function tell(frame) {
+  if (root.dataset.theme) frame.postMessage({ theme: root.dataset.theme }, "*");
 }
 
 function choose(name) {
-  const told = `<html lang="en" data-theme="${name}">`;
   root.dataset.theme = name;
-  for (const frame of document.querySelectorAll("iframe")) {
-    if (built.has(frame)) frame.contentWindow.postMessage({ theme: name }, "*");
-    else frame.srcdoc = frame.srcdoc.replace(/<html[^>]*>/, told);
-  }
+  for (const frame of document.querySelectorAll("iframe")) tell(frame.contentWindow);
 }
 
+addEventListener("message", (event) => {
+  if (event.data?.asks === "theme" && event.source) tell(event.source);
+});
 if (remembered()) choose(remembered());
 theme.hidden = false;
 theme.addEventListener("click", () => {

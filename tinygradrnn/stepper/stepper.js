@@ -147,8 +147,9 @@ find("theme").addEventListener("click", () => {
   const dark = getComputedStyle(root).colorScheme === "dark";
   root.dataset.theme = dark ? "light" : "dark";
 });
+// a page around this one tells which theme its reader chose
 addEventListener("message", (event) => {
-  const { theme } = event.data ?? {}; // from the page around this one
+  const { theme } = event.data ?? {};
   if (event.source === parent && ["light", "dark"].includes(theme)) {
     document.documentElement.dataset.theme = theme;
   }
@@ -159,3 +160,4 @@ addEventListener("hashchange", () => {
 });
 
 go(asked() ?? 0);
+if (parent !== window) parent.postMessage({ asks: "theme" }, "*");
