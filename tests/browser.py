@@ -48,7 +48,7 @@ def visits(browser: Any, ready: str) -> Iterator[Callable[..., Any]]:
 
 def until(page: Any, holds: str) -> None:
     """Wait; Playwright's own way evaluates texts inside the page, which its policy forbids."""
-    for _ in range(400):
+    for _ in range(1200):
         if page.evaluate(holds):
             return
         page.wait_for_timeout(50)
@@ -60,7 +60,7 @@ class Visitor:
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(offline=True, **options)
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(60_000)
         self.page = self.context.new_page()
         self.wrong: list[str] = []
         self.requests: list[str] = []

@@ -242,7 +242,7 @@ def test_slices_fill_one_array(create_graph: bool, monkeypatch: pytest.MonkeyPat
     for name in ("zeros_like", "empty_like"):
         monkeypatch.setattr(xp, name, None)
     (g,) = tg.grad(loss, x, create_graph=create_graph)
-    assert filled == [x.size]
+    assert [size for size in filled if size > 3] == [x.size]
     assert g.numpy().tolist() == [[float(t)] * 3 for t in range(steps)]
 
 

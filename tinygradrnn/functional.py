@@ -20,6 +20,7 @@ from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
 NUMBERS = (int, float, np.number)
+WHOLE = slice(None)
 
 
 # ---------------------------------------------------------------- element by element
@@ -125,7 +126,7 @@ def unstack(x: TensorLike, axis: int = 0) -> list[Tensor]:
 
 def unstacked(x: Tensor, position: int, axis: int) -> Tensor:
     """One slice along an axis; of a stack, the very tensor that was stacked there."""
-    return ops.getitem(x, (slice(None),) * (axis % x.ndim) + (position,))
+    return ops.getitem(x, (WHOLE,) * (axis % x.ndim) + (position,))
 
 
 def pad(x: TensorLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:

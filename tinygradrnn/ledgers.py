@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from tinygradrnn import ops
 from tinygradrnn.ops import Carried, Part, Product
 from tinygradrnn.ops.base import EachRule
-from tinygradrnn.recording import Array, Node, Place, at, state
+from tinygradrnn.recording import Array, Node, Place, at, last, state
 from tinygradrnn.tensors import Tensor
 from tinygradrnn.together import JOINED, Slab, assembled, brought, joined, stacked_rows
 
 LATER = frozenset((Part, Product, Carried))
 LARGE = 256  # elements of x_t; of fewer, a product costs less than waiting
+value_of = attrgetter("value")
 Event = tuple[Node, Any, list[Any]]
 
 
@@ -83,49 +85,49 @@ class ArrayLedger:
     ) -> Iterator[Event]:
         """See :func:`tinygradrnn.gradients.walk`."""
         every, totals, waiting, add = self.every, self.totals, self.waiting, self.add
-        watch = state.place.watch
+        watch, changed = state.place.watch, last.change
         for node in reversed(nodes):
             gradient = self.take(node) if node in waiting else totals.pop(node, None)
             if gradient is None:
                 continue
             if type(gradient) is Carried and node in targets:
                 gradient = gradient.computed()
-            inputs = node.inputs
-            if not inputs or (reached is not None and node not in reached):
+            inputs, operation, settings = node.inputs, node.operation, node.settings
+            if operation is None or (reached is not None and node not in reached):
                 yield node, gradient, []
                 continue
-            operation, settings, order = node.operation, node.settings, node.order
-            rules = operation.rules  # type: ignore[union-attr]  # a node with inputs has one
-            each = rules.each if type(rules) is EachRule else None
-            arguments = [gradient, node.value]
-            operands = arguments if each is None else []
-            for source in inputs:
-                if source.operation is None and source.changed > order:
-                    raise StaleGraphError(stale(node, source))
-                operands.append(source.value)
-            carries = operation is ops.matmul and not every
+            if node.order < changed:
+                refuse_stale(node)
+            rules = operation.rules
+            arguments: tuple[Any, ...]
+            if type(rules) is EachRule:
+                arguments = (gradient, node.value, [source.value for source in inputs])
+                rules = rules.first(len(inputs))
+            elif len(inputs) == 2:
+                x, y = inputs
+                arguments = (gradient, node.value, x.value, y.value)
+                if operation is ops.matmul and not every and may_wait(inputs):
+                    rules = CARRYING
+            else:
+                arguments = (gradient, node.value, *map(value_of, inputs))
+            kind = type(gradient)
             sent: list[Any] = []
+            position = 0
             try:
-                for position, source in enumerate(inputs):
-                    wanted = source.requires_grad if reached is None else source in reached
-                    if not wanted:
-                        term = None
-                    elif carries and source.operation is ops.take and may_wait(position, arguments):
-                        term = Carried(gradient, arguments[3])
-                    elif each is not None:
-                        term = each(position, *arguments, operands, **settings)
-                    elif (rule := rules[position]) is None:
-                        term = None
-                    elif settings:
-                        term = rule(*arguments, **settings)
-                    else:
-                        term = rule(*arguments)
-                    if every:
-                        sent.append(term)
-                    if term is not None:
+                for source in inputs:
+                    term, rule = None, rules[position]
+                    position += 1
+                    if rule and (source.requires_grad if reached is None else source in reached):
+                        term = rule(*arguments, **settings) if settings else rule(*arguments)
                         if watch is not None:
                             watch.term(node, term)
-                        add(source, term)
+                        first = type(term) is kind and source not in totals
+                        if first and term.shape == source.value.shape:
+                            totals[source] = term  # may be shared with another node
+                        elif term is not None:
+                            add(source, term)
+                    if every:
+                        sent.append(term)
             except Exception as error:
                 error.add_note(f"in the gradient of {recorded(node)}")
                 raise
@@ -245,9 +247,7 @@ class RecordingLedger:
         """Record the terms that a node sends to its inputs."""
         operation, watch = node.operation, state.place.watch
         assert operation is not None
-        for source in node.inputs:
-            if source.changed > node.order:
-                raise StaleGraphError(stale(node, source))
+        refuse_stale(node)
         result, operands = Tensor(node), [operand(source) for source in node.inputs]
         sent: list[Any] = []
         for position, source in enumerate(node.inputs):
@@ -276,10 +276,27 @@ def beside(node: Node, argument: int | None) -> Place:
 Ledger = ArrayLedger | RecordingLedger
 
 
-def may_wait(position: int, arguments: Sequence[Any]) -> bool:
+CARRYING = (lambda g, y, x, weight: Carried(g, weight), ops.matmul.rules[1])
+
+
+def may_wait(inputs: Sequence[Node]) -> bool:
     """Whether ∂L/∂x_t of a product x_t @ W is worth waiting for those of other steps."""
-    _, _, x, weight = arguments
-    return position == 0 and x.ndim == 2 and weight.ndim == 2 and x.size >= LARGE
+    step, weight = inputs
+    if step.operation is not ops.take or step.value.size < LARGE:
+        return False
+    return bool(step.value.ndim == weight.value.ndim == 2)
+
+
+def refuse_stale(node: Node) -> None:
+    """Raise if a leaf was changed after the node read it."""
+    for source in node.inputs:
+        if source.changed > node.order:
+            raise StaleGraphError(
+                f"{source.describe()} was changed after {recorded(node)} read it, so the gradients "
+                "of this graph would be wrong. Compute the loss again after changing a parameter "
+                "(optimizer.step()); cut off a state that was carried over from before by "
+                "nn.detach(state)"
+            )
 
 
 def operand(node: Node) -> Any:
@@ -307,12 +324,3 @@ def recorded(node: Node) -> str:
     """Where a node was recorded, in words."""
     line = f", recorded at {node.line}" if node.line else ""
     return f"{node.describe()} ({node.place.describe()}{line})"
-
-
-def stale(node: Node, leaf: Node) -> str:
-    """The message of StaleGraphError."""
-    return (
-        f"{leaf.describe()} was changed after {recorded(node)} read it, so the gradients of this "
-        "graph would be wrong. Compute the loss again after changing a parameter "
-        "(optimizer.step()); cut off a state that was carried over from before by nn.detach(state)"
-    )

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator
 from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ Array = Any  # an array of whichever backend: numpy.ndarray, cupy.ndarray, …
 
 tick = count(1).__next__
 """The recording clock: orders nodes, and tells whether a leaf changed after it was read."""
+last = SimpleNamespace(change=0)  # of whichever leaf: what is recorded later is not stale
 
 
 class Place:
@@ -311,7 +313,7 @@ class Leaf(Node):
     def replace_value(self, value: Array) -> None:
         """Change the value in place, so that graphs recorded before are known to be stale."""
         self.value = value
-        self.changed = tick()
+        self.changed = last.change = tick()
 
 
 class Within(ContextDecorator):

@@ -77,7 +77,8 @@ def _add_rows(target: np.ndarray, ids: Any, values: Any) -> None:
     """
     rows = np.arange(target.shape[0])[ids]  # negative ids counted from the end, bounds checked
     width = prod(target.shape[1:])
-    values = np.broadcast_to(values, rows.shape + target.shape[1:])
+    if np.shape(values) != (shape := rows.shape + target.shape[1:]):
+        values = np.broadcast_to(values, shape)
     if width >= 64 and rows.size >= 32 * target.shape[0]:
         order = np.argsort(rows, axis=None, kind="stable")
         ends = np.searchsorted(rows.reshape(-1)[order], np.arange(target.shape[0] + 1))

@@ -146,20 +146,30 @@ class Op:
         return self.applied((node,), NO_SETTINGS, value, node.requires_grad)
 
     def binary(self, x: Any, y: Any) -> Tensor:
-        """The same as a call with two arguments, quicker for two tensors: operators call it."""
-        if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        """The same as a call with two arguments, quicker for tensors and numbers."""
+        if isinstance(x, Tensor):
+            a = x.node
+            like = a.value
+            if isinstance(y, Tensor):
+                b = y.node
+                if type(b.value) is not type(like):
+                    return self(x, y)
+            elif type(y) in NUMBERS:
+                b = Leaf(y)
+            else:
+                return self(x, y)
+        elif type(x) in NUMBERS and isinstance(y, Tensor):
+            a, b = Leaf(x), y.node
+            like = b.value
+        else:
             return self(x, y)
-        a, b = x.node, y.node
-        p, q = a.value, b.value
-        kind = type(p)
-        if type(q) is not kind:
-            return self(x, y)
+        kind = type(like)
         try:
-            value = self.forward(array_modules[kind], p, q)
+            value = self.forward(array_modules[kind], a.value, b.value)
         except Exception:
             return self(x, y)
-        wide = value.dtype is FLOAT64 and p.dtype is not FLOAT64 and q.dtype is not FLOAT64
-        if wide or type(value) is not kind:
+        wide = value.dtype is FLOAT64 and like.dtype is not FLOAT64
+        if type(value) is not kind or (wide and getattr(b.value, "dtype", None) is not FLOAT64):
             return self(x, y)
         return self.applied((a, b), NO_SETTINGS, value, a.requires_grad or b.requires_grad)
 
@@ -253,6 +263,10 @@ class EachRule:
 
     def __getitem__(self, position: int) -> Rule:
         return partial(self.each, position)
+
+    def first(self, count: int) -> list[Rule]:
+        """The rules of that many arguments."""
+        return [partial(self.each, position) for position in range(count)]
 
 
 array_modules: dict[Any, Any] = {}

@@ -65,12 +65,17 @@ take = Op(
 
 
 def _pick(xp: Any, x: Array, ids: Array) -> Array:
+    if ids.shape == x.shape[:-1]:
+        rows = x.reshape(ids.size, x.shape[-1])
+        return rows[xp.arange(ids.size), ids.reshape(-1)].reshape(ids.shape)
     return xp.take_along_axis(x, ids[..., None], axis=-1)[..., 0]
 
 
 def _scatter(xp: Any, g: Array, ids: Array, size: int) -> Array:
     rows = xp.zeros((g.size, size), g.dtype)
-    rows[xp.arange(g.size), xp.broadcast_to(ids, g.shape).reshape(-1)] = g.reshape(-1)
+    if ids.shape != g.shape:
+        ids = xp.broadcast_to(ids, g.shape)
+    rows[xp.arange(g.size), ids.reshape(-1)] = g.reshape(-1)
     return rows.reshape(*g.shape, size)
 
 

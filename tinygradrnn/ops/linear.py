@@ -49,13 +49,13 @@ class Carried(NamedTuple):
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂L/∂x of x @ y: g yᵀ."""
+    if y.ndim == g.ndim == 2 and not isinstance(g, Tensor):
+        return by_transpose(g, y)
     if y.ndim == 1:
         return g[..., None] * y if x.ndim > 1 else g * y
     if x.ndim == 1 and y.ndim > 2:
         return (g[..., None, :] * y).sum(axis=-1)
-    if isinstance(g, Tensor) or g.ndim > 2 or y.ndim > 2:
-        return g @ y.swapaxes(-1, -2)
-    return by_transpose(g, y)
+    return g @ y.swapaxes(-1, -2)
 
 
 def by_transpose(g: Any, y: Any) -> Any:

@@ -24,11 +24,15 @@ def kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 def count(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements each result of a reduction was made from."""
+    if axis is None:
+        return prod(shape)
     return prod([n for n, k in zip(shape, kept(shape, axis), strict=True) if n != k])
 
 
 def spread(g: Any, x: Any, axis: Axis) -> Any:
     """Repeat the gradient of a reduction over the axes that were reduced."""
+    if axis is None:
+        return broadcast_to(g, shape=x.shape)
     return broadcast_to(reshape(g, shape=kept(x.shape, axis)), shape=x.shape)
 
 

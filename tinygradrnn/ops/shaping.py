@@ -39,9 +39,20 @@ transpose: Op = Op(
     label="ᵀ",
     problem=lambda shape, axes: f"{axes} is not an order of its {len(shape)} axes",
 )
+SMALL = 4096  # elements; NumPy takes longer to make a view of fewer than to write them
+
+
+def _broadcast_to(xp: Any, x: Array, shape: Shape) -> Array:
+    if prod(shape) > SMALL or x.ndim > len(shape):
+        return xp.broadcast_to(x, shape)
+    y = xp.empty(shape, x.dtype)
+    y[...] = x
+    return y
+
+
 broadcast_to = Op(
     "broadcast_to",
-    lambda xp, x, shape: xp.broadcast_to(x, shape),
+    _broadcast_to,
     lambda g, y, x, shape: g,  # the engine sums it back
     label="broadcast",
     problem=lambda old, shape: f"it does not broadcast to the shape {tuple(shape)}",
