@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from settings import Settings
 from workloads import Array, Workload
 
 TOLERANCE = 1e-4  # of a gradient, relative to the largest of its tensor
@@ -226,3 +228,28 @@ def difference(
         apart.append(np.abs(gradient - wanted[name]).max() / largest)
     worst = max(map(float, apart))
     return worst if np.isfinite(sum(map(float, apart))) else float("inf")
+
+
+def best_in_turns(
+    script: str,
+    libraries: Iterable[str],
+    settings: Settings,
+    better: Callable[[float, float], float],
+) -> dict[str, dict[str, float]]:
+    """What a script prints for each library that is there, a process for each, twice in turns."""
+    found: dict[str, dict[str, float]] = {}
+    for _ in range(1 if settings.quick else 2):
+        for library in libraries:
+            if library == "torch" and find_spec("torch") is None:
+                continue
+            done = subprocess.run(
+                [sys.executable, script, library],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | limited_to(settings.threads),
+            )
+            best = found.setdefault(library, {})
+            for name, number in json.loads(done.stdout).items():
+                best[name] = better(number, best.get(name, number))
+    return found

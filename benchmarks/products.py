@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from typing import Any
 
-from pairing import Workers, limited_to
+from pairing import Workers, best_in_turns
 from results import table
 from settings import Settings
 
@@ -40,21 +38,8 @@ class Products:
         self.found: dict[str, dict[str, float]] = {}
 
     def run(self, settings: Settings, workers: Workers) -> None:
-        """Each in a process of its own, twice in turns; the better counts."""
-        for _ in range(1 if settings.quick else 2):
-            for library in LIBRARIES:
-                if find_spec(library) is None:
-                    continue
-                done = subprocess.run(
-                    [sys.executable, __file__, library],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                    env=os.environ | limited_to(settings.threads),
-                )
-                best = self.found.setdefault(library, {})
-                for shape, rate in json.loads(done.stdout).items():
-                    best[shape] = max(rate, best.get(shape, 0.0))
+        """Each in a process of its own, in turns; the best counts."""
+        self.found = best_in_turns(__file__, LIBRARIES, settings, max)
         settings.say("products: " + ", ".join(LIBRARIES[library] for library in self.found))
 
     def text(self) -> str:

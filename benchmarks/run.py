@@ -19,6 +19,7 @@ from typing import Protocol
 
 from costs import CompileTime, Memory, Train
 from growth import GROWTHS
+from operations import Operations
 from pairing import FEWEST, PAUSE, ROUND, SLOW, TOLERANCE, Workers
 from peers import ROWS
 from products import Products
@@ -56,7 +57,7 @@ class Job(Protocol):
 def all_jobs() -> list[Job]:
     """In the order of the results."""
     steps = [Training(workload) for workload in WORKLOADS.values()]
-    return [*steps, Products(), *GROWTHS, CompileTime(), Memory(), Train()]
+    return [*steps, Operations(), Products(), *GROWTHS, CompileTime(), Memory(), Train()]
 
 
 def method(settings: Settings) -> str:

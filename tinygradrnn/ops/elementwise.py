@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygradrnn.ops.base import Op
 from tinygradrnn.recording import Array
 
@@ -15,12 +17,18 @@ absolute = Op("abs", lambda xp, x: abs(x), lambda g, y, x: g * sign(x), label="|
 tanh = Op("tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: g * (1 - y * y))
 
 
+# Below the first, e⁻ˣ overflows: NumPy would warn, and CuPy has no errstate. The bound changes
+# nothing that the dtype can hold. It and 1 have the array's dtype, so that NumPy converts nothing.
+LOWEST = {
+    np.dtype(kind): (kind(low), kind(1))
+    for kind, low in ((np.float16, -11), (np.float32, -88), (np.float64, -709))
+}
+
+
 def _sigmoid(xp: Any, x: Array) -> Array:
-    # exp must not overflow: NumPy would warn, and CuPy has no errstate. The bound changes
-    # nothing that the dtype can hold.
-    bound = {2: 11.0, 4: 88.0}.get(x.dtype.itemsize, 709.0) if x.dtype.kind == "f" else 709.0
-    y = xp.exp(-xp.maximum(x, -bound))
-    y += 1
+    low, one = LOWEST.get(x.dtype, (-709.0, 1))
+    y = xp.exp(-xp.maximum(x, low))
+    y += one
     return xp.reciprocal(y)  # of large arrays quicker than 1 / y
 
 
