@@ -29,6 +29,7 @@ PAUSE = 0.15  # seconds between peers: idle threads stop spinning
 ROUND = 0.25  # seconds that a peer should run in a round
 FEWEST, MOST = 2, 1000  # steps in a round
 SLOW = 3.0  # seconds a step: such a peer is measured in the first round only
+TURNS = 3  # of a library that is measured by itself
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 
 
@@ -236,9 +237,9 @@ def best_in_turns(
     settings: Settings,
     better: Callable[[float, float], float],
 ) -> dict[str, dict[str, float]]:
-    """What a script prints for each library that is there, a process for each, twice in turns."""
+    """What a script prints for each library that is there, a process for each, in turns."""
     found: dict[str, dict[str, float]] = {}
-    for _ in range(1 if settings.quick else 2):
+    for _ in range(1 if settings.quick else TURNS):
         for library in libraries:
             if library == "torch" and find_spec("torch") is None:
                 continue

@@ -16,7 +16,9 @@ from processes import ROOT
 pytestmark = pytest.mark.numpy_only("measures NumPy")
 
 FOLDER = ROOT / "benchmarks"
-MODULES = ("workloads", "peers", "pairing", "results", "settings", "training", "worker")
+MODULES = (
+    *("workloads", "peers", "pairing", "results", "settings", "training", "worker", "operations"),
+)
 SMALL = {"B": 2, "T": 5, "H": 8, "V": 6}
 
 
@@ -83,6 +85,39 @@ def test_a_compiled_step_has_the_gradients_of_an_explicit_one(bench, cell, tmp_p
     assert answers[0][1].keys() == work.weights().keys()
     for answer in answers[1:]:
         assert bench.pairing.difference(*answer, *answers[0]) < 1e-5
+
+
+def test_operations_of_the_tape_have_the_gradients_of_ours(bench):
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(0.5, 1.0, shape).astype(np.float32) for shape in ((1, 16),) * 2]
+    matrix = rng.standard_normal((16, 16)).astype(np.float32) / 4
+    for name, link in bench.operations.LINKS.items():
+        found = []
+        for library in ("ours", "tape"):
+            maths = bench.operations.maths_of(library)
+            first, c, W = map(maths.value, (*arrays, matrix))
+            x = first
+            for _ in range(3):
+                x = link(maths, x, c, W)
+            maths.backward(x)
+            grads = [leaf.grad for leaf in (first, c, W)]
+            found.append([g.numpy() if hasattr(g, "numpy") else g for g in grads])
+        for ours, tape in zip(*found, strict=True):
+            assert (ours is None) == (tape is None), name
+            if ours is not None:
+                np.testing.assert_allclose(ours, tape, rtol=1e-5, atol=1e-6)
+
+
+def test_costs_of_operations_are_of_one_link_of_the_chain(bench, monkeypatch):
+    monkeypatch.setattr(bench.operations, "LENGTH", 20)
+    monkeypatch.setattr(bench.operations, "ROUNDS", 2)
+    job = bench.operations.Operations()
+    job.found = {library: bench.operations.costs(library) for library in ("ours", "tape")}
+    assert all(0 < cost < 10_000 for cost in job.found["tape"].values())
+    job.found["tape"] = {name: cost / 2 for name, cost in job.found["ours"].items()}
+    rows = [line for line in job.text().splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(bench.operations.LINKS)
+    assert all(row.endswith("| 2.00 |") for row in rows)
 
 
 def test_a_step_that_does_not_update_is_noticed(bench, tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from workloads import RATE, Array, Workload
 
 from peers.equations import EQUATIONS, Maths, of_cell
 
+Back = Callable[[Array], tuple[Array | None, ...]]
+
 
 class Value:
     """An array, what it was computed from, and how its gradient is handed on."""
@@ -21,7 +23,7 @@ class Value:
         self,
         data: Array,
         inputs: tuple[Value, ...] = (),
-        back: Callable[[Array], tuple[Array, ...]] | None = None,
+        back: Back | None = None,
     ) -> None:
         self.data, self.inputs, self.back = data, inputs, back
         self.grad: Array | None = None
@@ -65,13 +67,14 @@ class Value:
 
 
 def steps_of(x: Value) -> list[Value]:
-    """The arrays along the first axis; their gradients are written into one array."""
+    """The arrays along the first axis, which alone read x: they write its gradient."""
     whole = np.zeros_like(x.data)
 
-    def back_to(t: int) -> Callable[[Array], tuple[Array, ...]]:
-        def back(g: Array) -> tuple[Array, ...]:
+    def back_to(t: int) -> Back:
+        def back(g: Array) -> tuple[None]:
             whole[t] = g
-            return (whole,)
+            x.grad = whole
+            return (None,)
 
         return back
 
@@ -99,14 +102,15 @@ def join(parts: list[Value]) -> Value:
 
 
 def split(x: Value, count: int) -> list[Value]:
-    """Equal parts of the last axis; their gradients are written into one array."""
+    """Equal parts of the last axis, which alone read x: they write its gradient."""
     whole = np.empty_like(x.data)
     size = x.shape[-1] // count
 
-    def back_to(columns: slice) -> Callable[[Array], tuple[Array, ...]]:
-        def back(g: Array) -> tuple[Array, ...]:
+    def back_to(columns: slice) -> Back:
+        def back(g: Array) -> tuple[None]:
             whole[..., columns] = g
-            return (whole,)
+            x.grad = whole
+            return (None,)
 
         return back
 
@@ -167,7 +171,7 @@ def backward(loss: Value) -> None:
         if value.back is None:
             continue
         for source, term in zip(value.inputs, value.back(value.grad), strict=True):
-            if source.grad is term:  # an array that several parts are written into
+            if term is None:
                 continue
             if term.ndim > source.data.ndim:
                 term = term.sum(axis=tuple(range(term.ndim - source.data.ndim)))
