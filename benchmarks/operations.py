@@ -78,8 +78,8 @@ class Operations:
         return "\n\n".join(
             [
                 f"Microseconds of one operation, forward + backward, in a chain of {LENGTH:,} on "
-                f"arrays of shape {SHAPE}, float32; the least of {TURNS} × {ROUNDS} chains, each library in "
-                "a process of its own. Vectors and matrices get gradients, too.",
+                f"arrays of shape {SHAPE}, float32; the least of {TURNS} × {ROUNDS} chains, each "
+                "library in a process of its own. Vectors and matrices get gradients, too.",
                 table(head, rows),
             ]
         )
