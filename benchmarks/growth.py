@@ -15,7 +15,6 @@ from workloads import Workload
 PEERS = ("layer", "loop", "explicit", "compiled", "fast")
 # Where a peer that keeps every operation of every step would take the whole time of a run.
 LONGEST = {"loop": 5000, "explicit": 5000, "fast": 5000}
-LONG = 20_000  # steps: one round is enough
 
 
 class Growth:
@@ -39,7 +38,7 @@ class Growth:
                 if peer in settings.peers and size <= self.longest.get(peer, size)
             ]
             self.found.append(Comparison(work))
-            rounds = 1 if work.T >= LONG else min(settings.rounds, 2)
+            rounds = 1 if size == self.sizes[-1] else min(settings.rounds, 2)
             compare(work, peers, workers, rounds, settings.say, self.found[-1])
 
     def text(self) -> str:

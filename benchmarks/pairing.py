@@ -25,11 +25,11 @@ from settings import Settings
 from workloads import Array, Workload
 
 TOLERANCE = 1e-4  # of a gradient, relative to the largest of its tensor
-PAUSE = 0.15  # seconds between peers: idle threads stop spinning
-ROUND = 0.25  # seconds that a peer should run in a round
+PAUSE = 0.1  # seconds between peers: idle threads stop spinning
+ROUND = 0.2  # seconds that a peer should run in a round
 FEWEST, MOST = 2, 1000  # steps in a round
 SLOW = 3.0  # seconds a step: such a peer is measured in the first round only
-TURNS = 3  # of a library that is measured by itself
+TURNS = 2  # of a library that is measured by itself
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 
 

@@ -102,6 +102,15 @@ def _stack_problem(*shapes: Shape, axis: int) -> str | None:
     return no_axis(axis, len(shapes[0]) + 1)
 
 
+def _stack(xp: Any, *xs: Array, axis: int) -> Array:
+    shape = xs[0].shape
+    axis += (len(shape) + 1) * (axis < 0)
+    if not 0 <= axis < len(shape) or any([x.shape != shape for x in xs]):
+        return xp.stack(xs, axis=axis)
+    joined = xp.concatenate(xs, axis=axis)  # the same; xp.stack gives each array an axis first
+    return joined.reshape((*shape[:axis], len(xs), *shape[axis:]))
+
+
 concatenate = Op(
     "concatenate",
     lambda xp, *xs, axis: xp.concatenate(xs, axis=axis),
@@ -111,7 +120,7 @@ concatenate = Op(
 )
 stack = Op(
     "stack",
-    lambda xp, *xs, axis: xp.stack(xs, axis=axis),
+    _stack,
     each=lambda k, g, y, xs, axis: g[(slice(None),) * (axis % len(g.shape)) + (k,)],
     problem=_stack_problem,
 )
