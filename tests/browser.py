@@ -55,6 +55,14 @@ def until(page: Any, holds: str) -> None:
     raise AssertionError(f"{holds} never came to hold")
 
 
+def stepper(iframe: Any) -> Any:
+    """The stepping page in a frame, once it is brought near and built, and listens."""
+    iframe.scroll_into_view_if_needed()
+    page = iframe.element_handle().content_frame()
+    until(page, "document.getElementById('position')?.textContent.startsWith('0 / ')")
+    return page
+
+
 class Visitor:
     """A page in a browser that is offline, and everything that went wrong in it."""
 

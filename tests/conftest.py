@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from browser import started_browser
 from processes import ROOT, pip_install
 
 import tinygradrnn as tg
@@ -37,6 +40,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with started_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

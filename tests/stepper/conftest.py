@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import started_browser, visits
+from browser import visits
 
 import tinygradrnn as tg
 from tinygradrnn.models import example_loss
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with started_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

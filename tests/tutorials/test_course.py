@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser import BROWSER, started_browser, visits
+from browser import BROWSER, started_browser, stepper, visits
 from tutorials.lessons_and_course import COURSE, check_page
 
 from tinygradrnn.course.parsing import read_tutorial
@@ -36,8 +36,7 @@ def _visited(browser: Any, path: Any) -> None:
         assert all(page.evaluate(PICTURES))
         frames = page.locator("iframe")
         for n in range(frames.count()):
-            frames.nth(n).scroll_into_view_if_needed()
-            inside = page.frame_locator("iframe").nth(n)
+            inside = stepper(frames.nth(n))
             inside.locator("#next").click()
             assert inside.locator("#position").inner_text().startswith("1 / ")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280

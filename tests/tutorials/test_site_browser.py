@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import started_browser, until, visits
+from browser import stepper, until, visits
 from matplotlib.image import imread
 from tutorials.lessons_and_course import LESSONS
 
@@ -25,12 +25,6 @@ DARK_PIXELS = """(image) => {
     context.drawImage(image, 0, 0);
     return context.getImageData(3, 3, 1, 1).data[0] < 100;
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with started_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -81,21 +75,13 @@ def test_a_picture_is_enlarged_and_put_back(visit, site):
     assert not large.is_visible()
 
 
-def stepper(page: Any) -> Any:
-    """The page in the frame, once it is brought near and built, and listens."""
-    page.locator("iframe").scroll_into_view_if_needed()
-    frame = page.locator("iframe").element_handle().content_frame()
-    until(frame, "document.getElementById('position')?.textContent === '0 / 5'")
-    return frame
-
-
 def coloured(page: Any, colour: str) -> None:
     until(page, f"{COLOUR} === '{colour}'")
 
 
 def test_the_stepping_page_steps(visit, site):
     page = visit(site / "01_sums.html")
-    frame = stepper(page)
+    frame = stepper(page.locator("iframe"))
     frame.locator("#next").click()
     assert frame.locator("#position").inner_text() == "1 / 5"
     page.keyboard.press("ArrowRight")  # the frame has the focus
@@ -117,7 +103,7 @@ def test_light_and_dark(visit, site):
     assert page.evaluate(COLOUR) == WHITE
     page.get_by_role("button", name="Theme").click()
     assert page.evaluate(COLOUR) == BLACK
-    coloured(stepper(page), BLACK)
+    coloured(stepper(page.locator("iframe")), BLACK)
     page.get_by_role("link", name="Next 02").click()
     assert page.evaluate(COLOUR) == BLACK  # remembered
     page.get_by_role("button", name="Theme").click()
@@ -128,7 +114,7 @@ def test_light_and_dark(visit, site):
 
 def test_the_stepping_page_stays_where_it_is_when_the_theme_changes(visit, site):
     page = visit(site / "01_sums.html", color_scheme="light")
-    frame = stepper(page)
+    frame = stepper(page.locator("iframe"))
     frame.locator("#next").click()
     frame.locator("#next").click()
     for expected in (BLACK, WHITE):
