@@ -19,7 +19,7 @@ from pairing import TURNS, Workers, best_in_turns
 from results import table
 from settings import Settings
 
-LENGTH, ROUNDS = 1000, 25  # of a chain; chains of each kind
+LENGTH, ROUNDS = 1000, 12  # of a chain; chains of each kind
 SHAPE = (1, 16)
 LABELS = {"ours": "tinygradrnn", "tape": "a minimal tape", "torch": "PyTorch"}
 

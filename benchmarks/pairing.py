@@ -29,7 +29,7 @@ PAUSE = 0.1  # seconds between peers: idle threads stop spinning
 ROUND = 0.2  # seconds that a peer should run in a round
 FEWEST, MOST = 2, 1000  # steps in a round
 SLOW = 3.0  # seconds a step: such a peer is measured in the first round only
-TURNS = 2  # of a library that is measured by itself
+TURNS = 4  # of a library that is measured by itself
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 
 

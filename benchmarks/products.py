@@ -25,7 +25,7 @@ SHAPES = {
     "W3, 32 steps": (2048, 512, 2048),
 }
 LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch"}
-SECONDS, ROUNDS = 0.03, 7
+SECONDS, ROUNDS = 0.03, 4
 
 
 class Products:
