@@ -92,7 +92,6 @@ def costs(library: str) -> dict[str, float]:
     vector = rng.uniform(0.9, 1.1, SHAPE).astype(np.float32)
     orthogonal = np.linalg.qr(rng.standard_normal((SHAPE[1], SHAPE[1])))[0].astype(np.float32)
     found: dict[str, float] = {}
-    gc.disable()
     for name, link in LINKS.items():
         times = []
         for _ in range(ROUNDS):
@@ -134,4 +133,5 @@ def maths_of(library: str) -> Maths:
 
 
 if __name__ == "__main__":
+    gc.disable()
     print(json.dumps(costs(sys.argv[1])))
