@@ -315,3 +315,35 @@ def test_averages_of_weights():
         return [wrapped(*given) for given in zip(X, TARGET, strict=True)], average
 
     assert same(run).captures == 1
+
+
+@pytest.mark.parametrize("without", [(), ("invariants",)])
+def test_what_is_the_same_at_all_steps(without):
+    of = {
+        "mean": lambda w: w.mean(axis=1, keepdims=True),
+        "sum": lambda w: w.sum(axis=0),
+        "max": lambda w: w.max(axis=-1)[:, None],
+        "softmax": F.softmax,
+        "product": lambda w: w @ w.T @ w,
+        "logsumexp": lambda w: F.logsumexp(w, axis=0),
+        "columns": lambda w: F.concatenate([w[:, 1:], w[:, :1]], axis=-1),
+        "reshape": lambda w: w.reshape(-1)[:4] * 2.0,
+        "rows": lambda w: w[np.array([1, 0, 1])],
+    }
+
+    def run(wrap):
+        w = nn.Parameter(X[0, 0, :3, :4])
+
+        def step(x):
+            losses = {}
+            for name, f in of.items():
+                losses[name] = tg.tensor(0.0)
+                for t in range(3):
+                    with tg.timestep(t + 1):
+                        losses[name] = losses[name] + (x[:, t] * f(w)).sum()
+            return list(losses.values()), tg.grad(sum(losses.values()), w)
+
+        step = wrap(step)
+        return [step(X[k, :3, :3, :4]) for k in range(3)]
+
+    same(run, without=without)

@@ -269,16 +269,19 @@ class Lowering:
             return
         if value.op is not None and value.op.name == "reshape" and self.viewed(value):
             return
-        batch = value.span is not None
         inputs = self.inputs(value, value.span)
         if not self.in_place(value, inputs, k):
             self.room(value, [a for a in inputs if hasattr(a, "ndim")], region)
-        if not batch:
-            out = self.array(value)
+        if value.span is None:
+            self.compute(value, self.array(value), inputs, batch=False)
+            return
+        rows = self.rows(value, value.span)
+        if value.inputs and all(use.shift is None for use in value.inputs):
+            # the same at all steps, and no pass has moved it out of them
+            self.compute(value, rows[0], inputs, batch=False)
+            self.emit(self.xp.copyto, rows[1:], rows[0])
         else:
-            assert value.span is not None
-            out = self.rows(value, value.span)
-        self.compute(value, out, inputs, batch)
+            self.compute(value, rows, inputs, batch=True)
 
     def in_place(self, value: Value, inputs: list[Any], k: int) -> bool:
         """Take over the array of an operand that is read here for the last time."""
