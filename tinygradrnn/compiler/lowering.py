@@ -276,10 +276,11 @@ class Lowering:
             self.compute(value, self.array(value), inputs, batch=False)
             return
         rows = self.rows(value, value.span)
-        if value.inputs and all(use.shift is None for use in value.inputs):
+        if value.kind == "op" and all(use.shift is None for use in value.inputs):
             # the same at all steps, and no pass has moved it out of them
-            self.compute(value, rows[0], inputs, batch=False)
-            self.emit(self.xp.copyto, rows[1:], rows[0])
+            first = rows[0, ...]  # a view, also of a single number
+            self.compute(value, first, inputs, batch=False)
+            self.emit(self.xp.copyto, rows[1:], first)
         else:
             self.compute(value, rows, inputs, batch=True)
 
