@@ -14,9 +14,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-from pairing import TURNS, Workers, best_in_turns
+from libraries import TURNS, Libraries
 from results import table
-from settings import Settings
 
 LENGTH, ROUNDS = 1000, 12  # of a chain; chains of each kind
 SHAPE = (1, 16)
@@ -42,19 +41,11 @@ class Maths(NamedTuple):
     sigmoid: Callable[[Any], Any]
 
 
-class Operations:
+class Operations(Libraries):
     """Microseconds of an operation, forward and backward."""
 
     name, heading = "operations", "Operations"
-    wrong = False
-
-    def __init__(self) -> None:
-        self.found: dict[str, dict[str, float]] = {}
-
-    def run(self, settings: Settings, workers: Workers) -> None:
-        """Each in a process of its own, in turns; the least counts."""
-        self.found = best_in_turns(__file__, LABELS, settings, min)
-        settings.say("operations: " + ", ".join(LABELS[name] for name in self.found))
+    script, labels, better = __file__, LABELS, min
 
     def text(self) -> str:
         """A row for each operation."""

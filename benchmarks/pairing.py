@@ -13,15 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from settings import Settings
 from workloads import Array, Workload
 
 TOLERANCE = 1e-4  # of a gradient, relative to the largest of its tensor
@@ -29,7 +27,6 @@ PAUSE = 0.1  # seconds between peers: idle threads stop spinning
 ROUND = 0.2  # seconds that a peer should run in a round
 FEWEST, MOST = 2, 1000  # steps in a round
 SLOW = 3.0  # seconds a step: such a peer is measured in the first round only
-TURNS = 4  # of a library that is measured by itself
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 
 
@@ -229,28 +226,3 @@ def difference(
         apart.append(np.abs(gradient - wanted[name]).max() / largest)
     worst = max(map(float, apart))
     return worst if np.isfinite(sum(map(float, apart))) else float("inf")
-
-
-def best_in_turns(
-    script: str,
-    libraries: Iterable[str],
-    settings: Settings,
-    better: Callable[[float, float], float],
-) -> dict[str, dict[str, float]]:
-    """What a script prints for each library that is there, a process for each, in turns."""
-    found: dict[str, dict[str, float]] = {}
-    for _ in range(1 if settings.quick else TURNS):
-        for library in libraries:
-            if library == "torch" and find_spec("torch") is None:
-                continue
-            done = subprocess.run(
-                [sys.executable, script, library],
-                capture_output=True,
-                text=True,
-                check=True,
-                env=os.environ | limited_to(settings.threads),
-            )
-            best = found.setdefault(library, {})
-            for name, number in json.loads(done.stdout).items():
-                best[name] = better(number, best.get(name, number))
-    return found

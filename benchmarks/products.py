@@ -11,9 +11,8 @@ import sys
 import time
 from typing import Any
 
-from pairing import Workers, best_in_turns
+from libraries import Libraries
 from results import table
-from settings import Settings
 
 # Of the workloads: a step forward, a step backward, and the inputs of 32 steps at once.
 SHAPES = {
@@ -24,23 +23,15 @@ SHAPES = {
     "W3, δ Wᵀ": (64, 2048, 512),
     "W3, 32 steps": (2048, 512, 2048),
 }
-LIBRARIES = {"numpy": "NumPy", "torch": "PyTorch"}
+LABELS = {"numpy": "NumPy", "torch": "PyTorch"}
 SECONDS, ROUNDS = 0.03, 4
 
 
-class Products:
+class Products(Libraries):
     """Billions of multiplications and additions in a second."""
 
     name, heading = "products", "Products"
-    wrong = False
-
-    def __init__(self) -> None:
-        self.found: dict[str, dict[str, float]] = {}
-
-    def run(self, settings: Settings, workers: Workers) -> None:
-        """Each in a process of its own, in turns; the best counts."""
-        self.found = best_in_turns(__file__, LIBRARIES, settings, max)
-        settings.say("products: " + ", ".join(LIBRARIES[library] for library in self.found))
+    script, labels, better = __file__, LABELS, max
 
     def text(self) -> str:
         """A row for each shape."""
@@ -54,7 +45,7 @@ class Products:
             ]
             for name, shape in SHAPES.items()
         ]
-        head = ["product", "rows × inner × columns", *(LIBRARIES[name] for name in self.found)]
+        head = ["product", "rows × inner × columns", *(LABELS[name] for name in self.found)]
         return "\n\n".join(
             [
                 "Gflop/s of the products that the workloads consist of, float32, each library in a "

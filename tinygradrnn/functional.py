@@ -20,7 +20,7 @@ from tinygradrnn.tensors import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
 NUMBERS = (int, float, np.number)
-WHOLE = slice(None)
+WHOLE = slice(None)  # one for all: parts of gradients are compared by it
 
 
 # ---------------------------------------------------------------- element by element

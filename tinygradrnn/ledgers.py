@@ -9,7 +9,7 @@ from typing import Any
 from tinygradrnn import ops
 from tinygradrnn.ops import Carried, Part, Product
 from tinygradrnn.ops.base import EachRule
-from tinygradrnn.recording import Array, Node, Place, at, last, state
+from tinygradrnn.recording import Array, Node, Place, at, changes, state
 from tinygradrnn.tensors import Tensor
 from tinygradrnn.together import JOINED, Slab, assembled, brought, joined, stacked_rows
 
@@ -85,7 +85,7 @@ class ArrayLedger:
     ) -> Iterator[Event]:
         """See :func:`tinygradrnn.gradients.walk`."""
         every, totals, waiting, add = self.every, self.totals, self.waiting, self.add
-        watch, changed = state.place.watch, last.change
+        watch, changed = state.place.watch, changes.last
         for node in reversed(nodes):
             gradient = self.take(node) if node in waiting else totals.pop(node, None)
             if gradient is None:
@@ -112,11 +112,9 @@ class ArrayLedger:
                 arguments = (gradient, node.value, *map(value_of, inputs))
             kind = type(gradient)
             sent: list[Any] = []
-            position = 0
             try:
-                for source in inputs:
+                for position, source in enumerate(inputs):
                     term, rule = None, rules[position]
-                    position += 1
                     if rule and (source.requires_grad if reached is None else source in reached):
                         term = rule(*arguments, **settings) if settings else rule(*arguments)
                         if watch is not None:

@@ -22,7 +22,7 @@ Array = Any  # an array of whichever backend: numpy.ndarray, cupy.ndarray, …
 
 tick = count(1).__next__
 """The recording clock: orders nodes, and tells whether a leaf changed after it was read."""
-last = SimpleNamespace(change=0)  # of whichever leaf: what is recorded later is not stale
+changes = SimpleNamespace(last=0)  # of any leaf: what is recorded after it is not stale
 
 
 class Place:
@@ -313,7 +313,7 @@ class Leaf(Node):
     def replace_value(self, value: Array) -> None:
         """Change the value in place, so that graphs recorded before are known to be stale."""
         self.value = value
-        self.changed = last.change = tick()
+        self.changed = changes.last = tick()
 
 
 class Within(ContextDecorator):

@@ -23,9 +23,9 @@ function remember(name) {
   }
 }
 
-// A page in a frame keeps its own: it is told, and asks when it is built, which may be later.
-function tell(frame) {
-  if (root.dataset.theme) frame.postMessage({ theme: root.dataset.theme }, "*");
+// A page in a frame cannot see which theme is chosen here. It is told, and asks once it is built.
+function tell(page) {
+  if (root.dataset.theme) page.postMessage({ theme: root.dataset.theme }, "*");
 }
 
 function choose(name) {

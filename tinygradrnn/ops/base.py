@@ -266,7 +266,7 @@ class EachRule:
 
     def first(self, count: int) -> list[Rule]:
         """The rules of that many arguments."""
-        return [partial(self.each, position) for position in range(count)]
+        return [self[position] for position in range(count)]
 
 
 array_modules: dict[Any, Any] = {}

@@ -24,8 +24,6 @@ def kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 def count(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements each result of a reduction was made from."""
-    if axis is None:
-        return prod(shape)
     return prod([n for n, k in zip(shape, kept(shape, axis), strict=True) if n != k])
 
 
